@@ -1,0 +1,44 @@
+# `make demo` and `make test` set up all they need: Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := .venv/bin/python -m
+export UV_PROJECT_ENVIRONMENT := .venv
+
+.DEFAULT_GOAL := help
+.PHONY: help sync demo up test check format bench
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.synced: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --frozen --all-extras --python $(shell $(PYTHON) -c 'import sys; print(sys.executable)') $(SYNC_ARGS)
+	@touch $@
+
+sync: .venv/.synced ## make .venv with everything in it
+
+demo: sync ## the whole loop: market -> graph -> training -> recommendations (DATA=DIR, ARGS=--exit)
+	.venv/bin/lsec demo $(DATA) $(ARGS)
+
+up: sync ## start the embedded stack and stay
+	.venv/bin/lsec up $(ARGS)
+
+check: sync ## format, lint, types, architecture and the fast tests
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	.venv/bin/lint-imports
+	$(RUN) pytest -q tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
+
+format: sync ## let ruff format and mend what it can
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+test: sync ## every test, on a real stack of its own
+	$(RUN) pytest $(ARGS)
+
+bench: sync ## the quick benchmarks, one after the other
+	for script in bench/[a-z]*.py; do $(RUN) bench.$$(basename $$script .py) --quick || exit 1; done

@@ -1,0 +1,29 @@
+"""Runs the ledger's migrations, on SQLite or Postgres, against the URL given or that of the settings."""
+
+from alembic import context
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from lsec.core.ledger import Base, sync_url
+from lsec.core.settings import Settings
+
+
+def run_migrations() -> None:
+    """Run them in one transaction, on one connection."""
+    url = context.config.attributes.get("url") or sync_url(Settings().ledger_url)
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            # SQLite cannot alter a column: alembic then copies the table.
+            render_as_batch=connection.dialect.name == "sqlite",
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+if context.is_offline_mode():
+    raise SystemExit("Migrations run on a database; writing them as SQL is not supported.")
+run_migrations()

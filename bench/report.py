@@ -1,0 +1,40 @@
+"""What every benchmark shares: its options, its table and its figures as JSON."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+Figures = Mapping[str, Mapping[str, float]]
+"""Object → figure → number, as `--json` writes them."""
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have."""
+    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--quick", action="store_true", help="small and short, to see that it works")
+    options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+    return options
+
+
+def report(title: str, figures: Figures, json_path: Path | None) -> None:
+    """Print the figures as a table, a row an object, and write them to `json_path` if there is one."""
+    columns = list(dict.fromkeys(name for row in figures.values() for name in row))
+    table = Table("", *columns, title=title)
+    for name, row in figures.items():
+        table.add_row(name, *(_shown(row.get(column)) for column in columns))
+    Console().print(table)
+    if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,180 @@
+"""A training step against the bare products of its shapes, and ways to take the sparse product.
+
+`python -m bench.training [--data DIR] [--quick] [--json FILE]`: DIR is in the paper's layout with numbers as
+ids; by default the graph is random, with about 40,000 purchases. A step is one epoch. The ceiling is its
+dense and sparse products alone, without exponentials, normalisation and optimiser. All take turns in one run:
+only their ratios carry over to another machine.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from lsec.client.paper_layout import find_table
+from workers.training.data import Interactions, Pairs, distinct_pairs
+from workers.training.graph import SparseMatrix, normalised_incidence
+from workers.training.hyperparameters import Hyperparameters
+from workers.training.optimisation import Optimisation
+
+CPU = torch.device("cpu")
+Figures = dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder in the paper's layout")
+    parser.add_argument("--quick", action="store_true", help="a few repetitions")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    name = options.data.name if options.data else "random"
+    data = read_layout(options.data) if options.data else random_market()
+    figures = measure(data, num_repetitions=5 if options.quick else 30)
+    table = Table("figure", "value", title=f"training step, {name}, {torch.get_num_threads()} threads")
+    for figure, value in figures.items():
+        table.add_row(figure, f"{value:,.2f}" if value < 1000 else f"{value:,.0f}")
+    Console().print(table)
+    if options.json:
+        options.json.write_text(json.dumps({name: figures}, indent=2))
+
+
+def measure(data: Interactions, *, num_repetitions: int) -> Figures:
+    """Medians of all that is compared, in milliseconds, with ratios and rates."""
+    hp = Hyperparameters()
+    optimisation = Optimisation(data, hp, seed=0, device=CPU)
+    adjacency = normalised_incidence(
+        data.buys.sources, data.buys.targets, shape=(data.num_users, data.num_products), device=CPU
+    )
+    ways = sparse_products(data.buys, adjacency, hp.dimensions)
+    times = medians(
+        {"step": lambda: optimisation.step(1), "ceiling": bare_products(data, adjacency, hp)} | ways,
+        num_repetitions,
+    )
+    num_active = len(np.unique(data.buys.sources))
+    num_scored = min(num_active, hp.num_softmax_users) * min(data.num_products, hp.num_softmax_products)
+    return {f"{name}_ms": seconds * 1000 for name, seconds in times.items()} | {
+        "step/ceiling": times["step"] / times["ceiling"],
+        "purchases_per_s": len(data.buys) / times["step"],
+        "scored_pairs_per_s": num_scored / times["step"],
+    }
+
+
+def bare_products(data: Interactions, adjacency: SparseMatrix, hp: Hyperparameters) -> Callable[[], object]:
+    """The products of a step: propagation there and back, the positive terms, and both softmaxes."""
+    users, products, streamers = (
+        torch.randn(n, hp.dimensions) for n in (data.num_users, data.num_products, data.num_streamers)
+    )
+    num_softmax_users = min(data.num_users, hp.num_softmax_users)
+    softmaxes = [
+        (users[:num_softmax_users], targets[: hp.num_softmax_products]) for targets in (products, streamers)
+    ]
+    # Each propagation goes both ways, forward and back; the positive term takes one way forward, one back.
+    num_sparse = 2 * (len(hp.layer_weights) - 1) + 1
+
+    def run() -> None:
+        for _ in range(num_sparse):
+            adjacency.forward.times(products)
+            adjacency.backward.times(users)
+        for rows, targets in softmaxes:
+            logits = rows @ targets.T
+            _ = logits @ targets, logits.T @ rows
+
+    return run
+
+
+def sparse_products(
+    pairs: Pairs, adjacency: SparseMatrix, dimensions: int
+) -> dict[str, Callable[[], object]]:
+    """Ways to multiply the user-product block with the products' vectors."""
+    matrix = adjacency.forward
+    num_users, num_products = len(matrix.starts) - 1, matrix.num_columns
+    dense = torch.randn(num_products, dimensions)
+    indices = torch.from_numpy(np.stack([pairs.sources, pairs.targets]))
+    shape = num_users, num_products
+    coalesced = torch.sparse_coo_tensor(
+        indices, matrix.weights, shape, is_coalesced=True, check_invariants=False
+    )
+    edges = edge_index_type()(indices, sparse_size=shape, sort_order="row")
+
+    def scatter() -> torch.Tensor:
+        messages = dense[indices[1]] * matrix.weights[:, None]
+        return dense.new_zeros(num_users, dimensions).index_add_(0, indices[0], messages)
+
+    return {
+        "sparse: embedding_bag": lambda: matrix.times(dense),
+        "sparse: PyG EdgeIndex": lambda: edges.matmul(dense, matrix.weights),
+        "sparse: torch.sparse.mm": lambda: torch.sparse.mm(coalesced, dense),
+        "sparse: gather and scatter": scatter,
+    }
+
+
+def edge_index_type() -> Any:
+    """PyG's EdgeIndex, whose import and first product warn of what torch deprecates."""
+    warnings.simplefilter("ignore")
+    from torch_geometric import EdgeIndex
+
+    return EdgeIndex
+
+
+def medians(actions: dict[str, Callable[[], object]], num_repetitions: int) -> dict[str, float]:
+    """Median seconds of each action; they take turns, so that a busy moment meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for repetition in range(num_repetitions + 2):
+        for name, action in actions.items():
+            started = time.perf_counter()
+            action()
+            if repetition >= 2:  # the first ones warm up
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def random_market(
+    *, num_users: int = 2000, num_products: int = 4500, num_streamers: int = 400, num_buys: int = 42_000
+) -> Interactions:
+    """Purchases and follows between random pairs."""
+    rng = np.random.default_rng(0)
+    buys = rng.integers(0, num_users, num_buys), rng.integers(0, num_products, num_buys)
+    follows = rng.integers(0, num_users, num_buys // 3), rng.integers(0, num_streamers, num_buys // 3)
+    sizes = num_users, num_products, num_streamers
+    return numbered(sizes, distinct_pairs(*buys), distinct_pairs(*follows))
+
+
+def read_layout(folder: Path) -> Interactions:
+    """The training part of a folder in the paper's layout, whose ids are numbers."""
+    users, products, streamers = (
+        np.unique(read_rows(folder, name)[:, 0]) for name in ("user", "item", "streamer")
+    )
+
+    def pairs(name: str, sources: NDArray[np.int64], targets: NDArray[np.int64]) -> Pairs:
+        rows = read_rows(folder, name)
+        return distinct_pairs(np.searchsorted(sources, rows[:, 0]), np.searchsorted(targets, rows[:, 1]))
+
+    buys = pairs("user-item-buy", users, products)
+    follows = pairs("user-streamer-follow", users, streamers)
+    return numbered((len(users), len(products), len(streamers)), buys, follows)
+
+
+def read_rows(folder: Path, name: str) -> NDArray[np.int64]:
+    return np.loadtxt(find_table(folder / "train", name), dtype=np.int64, skiprows=1, ndmin=2)
+
+
+def numbered(sizes: tuple[int, int, int], buys: Pairs, follows: Pairs) -> Interactions:
+    """Users, products and streamers of these numbers, with their row as id."""
+    users, products, streamers = (np.arange(size).astype(np.bytes_) for size in sizes)
+    return Interactions(users, products, streamers, buys, follows)
+
+
+if __name__ == "__main__":
+    main()

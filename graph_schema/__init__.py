@@ -1,0 +1,1 @@
+"""The vocabulary of the graph: labels, relationships, events, migrations and queries."""

@@ -1,0 +1,46 @@
+// The paths from a user to a product, the most direct first: the user's own purchases and through whom,
+// streamers followed or watched who sell it, and users alike: those who share a purchase and bought it.
+// mode: read
+// params: user_id, product_id, limit
+// columns: path, nodes, relationships, strength
+MATCH (user:User {id: $user_id}), (product:Product {id: $product_id})
+CALL (user, product) {
+  MATCH (user)-[bought:BOUGHT]->(product)
+  WHERE bought.refunded_at IS NULL
+  OPTIONAL MATCH (streamer:Streamer {id: bought.streamer_id})
+  WITH user, product, streamer, count(*) AS times
+  RETURN 0 AS rank, 'bought' AS path, times AS strength,
+         CASE WHEN streamer IS NULL THEN [user.id, product.id] ELSE [user.id, streamer.id, product.id] END AS nodes,
+         CASE WHEN streamer IS NULL THEN ['bought ' + times + ' times']
+              ELSE ['bought ' + times + ' times through', 'sold'] END AS relationships
+  UNION ALL
+  MATCH (user)-[:FOLLOWS]->(streamer:Streamer)-[sells:SELLS]->(product)
+  RETURN 1 AS rank, 'followed streamer' AS path, sells.count AS strength,
+         [user.id, streamer.id, product.id] AS nodes,
+         ['follows', 'showcased it ' + sells.count + ' times'] AS relationships
+  UNION ALL
+  MATCH (user)-[watched:WATCHED]->(streamer:Streamer)
+  WITH user, product, streamer, sum(watched.seconds) AS seconds
+  MATCH (streamer)-[sells:SELLS]->(product)
+  RETURN 2 AS rank, 'watched streamer' AS path, seconds AS strength,
+         [user.id, streamer.id, product.id] AS nodes,
+         ['watched for ' + seconds + ' s', 'showcased it ' + sells.count + ' times'] AS relationships
+  UNION ALL
+  MATCH (user)-[mine:BOUGHT]->(shared:Product)
+  WHERE shared <> product AND mine.refunded_at IS NULL
+  WITH DISTINCT user, product, shared
+  LIMIT 1000
+  MATCH (shared)<-[theirs:BOUGHT]-(other:User)
+  WHERE other <> user AND theirs.refunded_at IS NULL
+  WITH DISTINCT product, user, shared, other
+  LIMIT 10000
+  MATCH (other)-[last:BOUGHT]->(product)
+  WHERE last.refunded_at IS NULL
+  WITH user, product, other, collect(DISTINCT shared.id) AS shared_ids
+  RETURN 3 AS rank, 'user alike' AS path, size(shared_ids) AS strength,
+         [user.id, shared_ids[0], other.id, product.id] AS nodes,
+         ['bought it and ' + (size(shared_ids) - 1) + ' more', 'bought by', 'bought'] AS relationships
+}
+RETURN path, nodes, relationships, strength
+ORDER BY rank, strength DESC, nodes
+LIMIT $limit

@@ -1,0 +1,1 @@
+"""The recommendation platform for live-stream e-commerce."""

@@ -1,0 +1,118 @@
+"""What routes ask for: the services of this process, the caller's scope, the body within its limit."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypedDict, cast
+
+import orjson
+from fastapi import Depends, Path, Request, Response, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import AwareDatetime, Field
+
+from lsec.api.recommender import Recommender
+from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.event_log import EventLog
+from lsec.api.stores.graph import Graph
+from lsec.api.stores.keys import Caller, KeyStore
+from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.releases import ReleaseStore
+from lsec.api.stores.trainings import TrainingStore
+from lsec.core.errors import BodyTooLarge, Forbidden, Unauthenticated
+from lsec.core.ledger import Scope
+from lsec.core.settings import Settings
+
+ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
+"""An id of the graph: no white space, no control characters."""
+LEDGER_ID_PATTERN = r"^[A-Za-z0-9_-]{1,32}$"
+
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
+
+Moment = Annotated[AwareDatetime, Field(ge=FIRST_MOMENT, lt=LAST_MOMENT)]
+"""A time with an offset, bounded so that it stands in UTC too."""
+LedgerId = Annotated[str, Path(pattern=LEDGER_ID_PATTERN)]
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: `lsec keys create`")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that one process of the API holds while it runs."""
+
+    settings: Settings
+    ledger: Ledger
+    keys: KeyStore
+    trainings: TrainingStore
+    releases: ReleaseStore
+    event_log: EventLog
+    graph: Graph
+    follower: ReleaseFollower
+    recommender: Recommender
+
+
+class AppState(TypedDict):
+    """What the lifespan yields."""
+
+    services: Services
+
+
+def get_services(request: Request) -> Services:
+    """The services that the lifespan opened."""
+    return cast(Services, request.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+@dataclass(frozen=True)
+class RequiresScope:
+    """A dependency that lets a caller pass whose key grants one of the scopes."""
+
+    scopes: tuple[Scope, ...]
+
+    async def __call__(
+        self,
+        services: ServicesDep,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    ) -> Caller:
+        if credentials is None:
+            raise Unauthenticated(
+                "This needs an API key.", remedy="Send it as `Authorization: Bearer lsec_…`."
+            )
+        caller = await services.keys.authenticate(credentials.credentials)
+        if caller is None:
+            raise Unauthenticated("The API key is unknown or revoked.")
+        if not caller.may(self.scopes):
+            raise Forbidden(
+                f"A key of scope {caller.scope} does not allow this.",
+                remedy=f"Use one of scope {' or '.join(self.scopes)}.",
+            )
+        return caller
+
+
+def requires(*scopes: Scope) -> Any:
+    """The declaration of a route's scopes: one of them is enough."""
+    return Depends(RequiresScope(scopes))
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """The raw body; BodyTooLarge as soon as it is, declared or not, before it is all read."""
+    too_large = BodyTooLarge(
+        f"The body is larger than {max_bytes} bytes.", remedy="Split it into several requests."
+    )
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large
+    chunks: list[bytes] = []
+    num_bytes = 0
+    async for chunk in request.stream():
+        num_bytes += len(chunk)
+        if num_bytes > max_bytes:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def json_response(content: Any, status: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+    """`content` as JSON; times as ISO 8601, dataclasses as objects."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")

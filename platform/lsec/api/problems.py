@@ -1,0 +1,138 @@
+"""Every error as problem+json (RFC 9457)."""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from neo4j.exceptions import ClientError, DriverError, Neo4jError, TransientError
+from redis.exceptions import ConnectionError as LogConnectionError
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as LogTimeoutError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from lsec.core.errors import LsecError, Overloaded, Unauthenticated, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_FULL_S = 10
+LOST_SERVICE_ERRORS: dict[str, tuple[type[Exception], ...]] = {
+    "The event log": (LogConnectionError, LogTimeoutError),
+    "The ledger": (OperationalError, InterfaceError, PoolTimeoutError),
+    "Neo4j": (DriverError, TransientError),
+}
+_TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOut"
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+log = logging.getLogger(__name__)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make the app answer every error with a problem."""
+    app.add_exception_handler(LsecError, _on_platform_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(OutOfMemoryError, _on_full_log)
+    for service, errors in LOST_SERVICE_ERRORS.items():
+        for lost in errors:
+            app.add_exception_handler(lost, _unavailable(service))
+    app.add_exception_handler(ClientError, _on_graph_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    kind: str,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """A problem document; `members` that are empty are left out."""
+    body = {"type": f"urn:lsec:problem:{kind}", "title": title, "status": status, "detail": detail}
+    body.update({name: value for name, value in members.items() if value not in (None, "")})
+    return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
+
+
+def platform_problem(error: LsecError) -> Response:
+    """The problem document of one of the platform's errors."""
+    headers = {}
+    if isinstance(error, Overloaded | Unavailable):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(
+        error.status,
+        error.title,
+        error.detail,
+        kind=_WORD.sub("-", type(error).__name__).lower(),
+        headers=headers,
+        remedy=error.remedy,
+        **error.extra,
+    )
+
+
+async def _on_platform_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LsecError)
+    if error.status >= 500 and not isinstance(error, Overloaded | Unavailable):
+        log.error("a request failed", exc_info=error)
+    return platform_problem(error)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in ("query", "path", "body", "header"))
+    message = first["msg"].removeprefix("Value error, ")
+    return problem(
+        422,
+        "Invalid request",
+        f"{field}: {message}" if field else message,
+        kind="invalid-request",
+        field=field,
+    )
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+    return problem(
+        error.status_code,
+        str(error.detail),
+        "There is no such route; see /docs." if error.status_code == 404 else str(error.detail),
+        kind=kind,
+        headers=error.headers,
+    )
+
+
+async def _on_full_log(_: Request, __: Exception) -> Response:
+    return platform_problem(Overloaded("The event log is full.", retry_after_s=RETRY_AFTER_FULL_S))
+
+
+def _unavailable(what: str) -> Any:
+    async def answer(_: Request, error: Exception) -> Response:
+        log.warning("%s cannot be reached: %s", what, error)
+        return platform_problem(
+            Unavailable(f"{what} cannot be reached.", remedy="Try again; GET /readyz tells what is down.")
+        )
+
+    return answer
+
+
+async def _on_graph_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Neo4jError)
+    if error.code != _TIMED_OUT:
+        return await _on_unexpected_error(request, error)
+    return platform_problem(
+        Unavailable("The query took too long and was stopped.", remedy="Ask for a shorter window.")
+    )
+
+
+async def _on_unexpected_error(_: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return problem(500, "Internal error", "The server failed; its log tells why.", kind="internal-error")

@@ -1,0 +1,1 @@
+"""What the API keeps elsewhere: the only modules that open sessions and transactions."""

@@ -1,0 +1,70 @@
+"""The active release: follows the graph's pointer and keeps the artifact it shows open."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from neo4j.exceptions import DriverError, Neo4jError
+
+from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
+from lsec.core.artifact import Artifact, open_artifact
+from lsec.core.errors import ArtifactError, NotFound
+from lsec.core.settings import Settings
+
+FOLLOW_EVERY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class ReleaseFollower:
+    """The artifact that is served; the old one stays until the new one is open."""
+
+    def __init__(self, graph: Graph, settings: Settings) -> None:
+        self._graph = graph
+        self._artifacts_path = settings.artifacts_path
+        self._complained_of: str | None = None
+        self.current: Artifact | None = None
+        """What requests are answered from: one assignment swaps it, and a request reads it once."""
+
+    async def active_id(self) -> str | None:
+        """The id that the graph's pointer shows now."""
+        rows = await self._graph.rows("recommendations/active_release", timeout_s=SERVING_TIMEOUT_S)
+        return str(rows[0]["release_id"]) if rows else None
+
+    async def follow(self) -> None:
+        """Follow the pointer, for ever; whatever goes wrong, the open release is served on."""
+        while True:
+            try:
+                await self.refresh()
+            except (DriverError, Neo4jError, OSError):
+                log.debug("the active release cannot be read", exc_info=True)
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def refresh(self) -> None:
+        """Open the artifact that the pointer shows, if it is not the one served."""
+        release_id = await self.active_id()
+        if release_id is None:
+            self.current = None
+        elif self.current is None or self.current.manifest.release_id != release_id:
+            try:
+                self.current = await self._open(release_id)
+                log.info("serving release %s", release_id)
+            except (ArtifactError, OSError):
+                if self._complained_of != release_id:
+                    log.exception("release %s is active, but cannot be served", release_id)
+                    self._complained_of = release_id
+
+    async def open(self, release_id: str) -> Artifact:
+        """The artifact of any release; NotFound if it is not kept any more."""
+        current = self.current
+        if current is not None and current.manifest.release_id == release_id:
+            return current
+        if not await asyncio.to_thread(self._folder(release_id).is_dir):
+            raise NotFound(f"The artifact of release {release_id} is not kept here.")
+        return await self._open(release_id)
+
+    async def _open(self, release_id: str) -> Artifact:
+        return await asyncio.to_thread(open_artifact, self._folder(release_id))
+
+    def _folder(self, release_id: str) -> Path:
+        return self._artifacts_path / release_id

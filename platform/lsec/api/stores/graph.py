@@ -1,0 +1,51 @@
+"""Read queries on the graph, by name: read access mode, typed parameters, a timeout."""
+
+from typing import Any
+
+import neo4j
+from neo4j.exceptions import ServiceUnavailable, SessionExpired
+
+from graph_schema.queries import load_query
+from lsec.core.settings import Settings
+
+SERVING_TIMEOUT_S = 2.0
+ANALYSIS_TIMEOUT_S = 30.0
+
+
+def open_graph(settings: Settings) -> neo4j.AsyncDriver:
+    """A driver for the platform's graph; it connects when first used."""
+    password = settings.neo4j_password.get_secret_value()
+    return neo4j.AsyncGraphDatabase.driver(
+        settings.neo4j_url,
+        auth=(settings.neo4j_user, password) if password else None,
+        connection_timeout=3.0,
+        connection_acquisition_timeout=5.0,
+        notifications_min_severity="OFF",
+    )
+
+
+class Graph:
+    """Rows of the named read queries."""
+
+    def __init__(self, driver: neo4j.AsyncDriver) -> None:
+        self._driver = driver
+
+    async def rows(self, name: str, *, timeout_s: float, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a named read query; it runs once more if a kept connection turns out to be lost."""
+        query = load_query(name)
+        assert query.mode == "read"
+        statement = neo4j.Query(query.text, timeout=timeout_s)
+        try:
+            return await self._run(statement, parameters)
+        except (ServiceUnavailable, SessionExpired):
+            return await self._run(statement, parameters)
+
+    async def _run(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        # An auto-commit transaction takes one round trip, where a managed one takes three.
+        async with self._driver.session(default_access_mode=neo4j.READ_ACCESS, fetch_size=-1) as session:
+            result = await session.run(statement, parameters)
+            return await result.data()
+
+    async def check(self) -> None:
+        """Run a real query."""
+        await self.rows("recommendations/active_release", timeout_s=SERVING_TIMEOUT_S)

@@ -1,0 +1,101 @@
+"""API keys: made, listed, revoked and recognised; only the SHA-256 of a secret is kept."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+
+from lsec.api.stores.ledger import Ledger
+from lsec.core.errors import NotFound
+from lsec.core.jobs import new_id
+from lsec.core.ledger import GRANTS, ApiKey, Scope, utc_now
+
+SECRET_PREFIX = "lsec_"  # noqa: S105 - the public mark of every key, not a secret
+CACHE_S = 0.5
+"""A revoked key is refused after this long at the latest."""
+MAX_CACHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a key and what it may do."""
+
+    key_id: str
+    scope: Scope
+
+    def may(self, scopes: Sequence[Scope]) -> bool:
+        """Whether the key grants one of `scopes`."""
+        return not GRANTS[self.scope].isdisjoint(scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """One look-up of a secret, shared by all requests that come within CACHE_S of its start."""
+
+    started: float
+    task: asyncio.Task[Caller | None]
+
+
+class KeyStore:
+    """The keys in the ledger, with the short memory that keeps SQL off the event path."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lookups: dict[str, _Lookup] = {}
+
+    async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
+        """A new key and its secret, which is shown this once."""
+        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(id=new_id("key"), name=name, scope=scope, secret_sha256=_digest(secret))
+        async with self._ledger.write() as session:
+            session.add(key)
+        return key, secret
+
+    async def list(self) -> Sequence[ApiKey]:
+        """All keys, newest first, the revoked ones too."""
+        async with self._ledger.read() as session:
+            return (await session.scalars(select(ApiKey).order_by(ApiKey.created_at.desc()))).all()
+
+    async def revoke(self, key_id: str) -> None:
+        """End a key; again changes nothing. NotFound if there is none."""
+        async with self._ledger.write() as session:
+            key = await session.get(ApiKey, key_id)
+            if key is None:
+                raise NotFound(f"There is no key {key_id}.")
+            await session.execute(
+                update(ApiKey)
+                .where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
+                .values(revoked_at=utc_now())
+            )
+
+    async def authenticate(self, secret: str) -> Caller | None:
+        """Whom the secret belongs to; None if it is unknown or revoked."""
+        digest = _digest(secret)
+        lookup = self._lookups.get(digest)
+        if lookup is None or time.monotonic() - lookup.started > CACHE_S:
+            if len(self._lookups) >= MAX_CACHED:
+                self._lookups.clear()
+            lookup = _Lookup(time.monotonic(), asyncio.create_task(self._find(digest)))
+            self._lookups[digest] = lookup
+        try:
+            # A request that goes away must not cancel the look-up for the others.
+            return await asyncio.shield(lookup.task)
+        except Exception:
+            if self._lookups.get(digest) is lookup:
+                del self._lookups[digest]
+            raise
+
+    async def _find(self, digest: str) -> Caller | None:
+        async with self._ledger.read() as session:
+            key = await session.scalar(
+                select(ApiKey).where(ApiKey.secret_sha256 == digest, ApiKey.revoked_at.is_(None))
+            )
+        return None if key is None else Caller(key.id, Scope(key.scope))
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Training runs in the ledger: asked for, read, cancelled; each admin action leaves an audit record."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import celery
+from sqlalchemy import select, update
+
+from lsec.api.stores.ledger import Ledger
+from lsec.core.errors import Conflict, NotFound, Unavailable
+from lsec.core.jobs import TRAIN_JOB, TRAIN_QUEUE, new_id
+from lsec.core.ledger import AuditRecord, Training, TrainingStatus, utc_now
+from lsec.core.settings import Settings
+
+SEND_TIMEOUT_S = 5.0
+_FINAL = tuple(status for status in TrainingStatus if status.is_final)
+
+
+def make_sender(settings: Settings) -> celery.Celery:
+    """A Celery app that only sends; it gives up soon when the broker cannot be reached."""
+    app = celery.Celery("lsec", broker=settings.broker_url.get_secret_value(), set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        broker_transport_options={
+            "socket_timeout": SEND_TIMEOUT_S / 2,
+            "socket_connect_timeout": SEND_TIMEOUT_S / 2,
+            "max_retries": 0,
+        },
+    )
+    return app
+
+
+class TrainingStore:
+    """The trainings, and the sending of their jobs once they are committed."""
+
+    def __init__(self, ledger: Ledger, sender: celery.Celery) -> None:
+        self._ledger = ledger
+        self._sender = sender
+
+    async def create(self, request: dict[str, Any], *, key_id: str) -> Training:
+        """A queued training whose job is sent; Unavailable if the broker does not take the job."""
+        training = Training(
+            id=new_id("trn"), status=TrainingStatus.QUEUED, request=request, requested_by=key_id
+        )
+        async with self._ledger.write() as session:
+            session.add(training)
+            session.add(_audit(key_id, "training.create", training.id, request))
+        try:
+            await asyncio.wait_for(asyncio.to_thread(self._send, training.id), SEND_TIMEOUT_S)
+        # Celery lets its broker library's, the transport's and the socket's errors through.
+        except Exception as error:
+            reason = f"The job could not be sent to the workers: {error or type(error).__name__}"
+            await self._fail(training.id, reason)
+            raise Unavailable(
+                f"Training {training.id} failed: its job could not be sent to the workers.",
+                remedy="See that the broker runs, then ask for a training again.",
+                training_id=training.id,
+            ) from error
+        return training
+
+    def _send(self, training_id: str) -> None:
+        self._sender.send_task(
+            TRAIN_JOB, args=[training_id], queue=TRAIN_QUEUE, task_id=training_id, retry=False
+        )
+
+    async def _fail(self, training_id: str, reason: str) -> None:
+        async with self._ledger.write() as session:
+            await session.execute(
+                update(Training)
+                .where(Training.id == training_id, Training.status == TrainingStatus.QUEUED)
+                .values(
+                    status=TrainingStatus.FAILED,
+                    error=reason,
+                    finished_at=utc_now(),
+                    version=Training.version + 1,
+                )
+            )
+
+    async def list(self, *, limit: int) -> Sequence[Training]:
+        """The newest trainings, newest first."""
+        newest = select(Training).order_by(Training.created_at.desc(), Training.id.desc()).limit(limit)
+        async with self._ledger.read() as session:
+            return (await session.scalars(newest)).all()
+
+    async def get(self, training_id: str) -> Training:
+        """The training of that id; NotFound if there is none."""
+        async with self._ledger.read() as session:
+            training = await session.get(Training, training_id)
+        if training is None:
+            raise NotFound(f"There is no training {training_id}.")
+        return training
+
+    async def get_if_newer(self, training_id: str, version: int) -> Training | None:
+        """The training if it has changed since `version`."""
+        changed = select(Training).where(Training.id == training_id, Training.version > version)
+        async with self._ledger.read() as session:
+            return await session.scalar(changed)
+
+    async def cancel(self, training_id: str, *, key_id: str) -> Training:
+        """Ask for the end of a run: a queued one ends at once, a running one when its worker sees it.
+
+        NotFound if there is no such run, Conflict if it is over. A second request changes nothing.
+        """
+        now = utc_now()
+        async with self._ledger.write() as session:
+            ended = await session.scalar(
+                update(Training)
+                .where(Training.id == training_id, Training.status == TrainingStatus.QUEUED)
+                .values(
+                    status=TrainingStatus.CANCELLED,
+                    cancel_requested_at=now,
+                    finished_at=now,
+                    message="cancelled before it began",
+                    version=Training.version + 1,
+                )
+                .returning(Training.id)
+            )
+            if ended is None:
+                await session.execute(
+                    update(Training)
+                    .where(
+                        Training.id == training_id,
+                        Training.status.not_in(_FINAL),
+                        Training.cancel_requested_at.is_(None),
+                    )
+                    .values(cancel_requested_at=now, version=Training.version + 1)
+                )
+            training = await session.get(Training, training_id, populate_existing=True)
+            if training is None:
+                raise NotFound(f"There is no training {training_id}.")
+            if ended is None and TrainingStatus(training.status).is_final:
+                raise Conflict(f"Training {training_id} is over: it {_past(training.status)}.")
+            session.add(_audit(key_id, "training.cancel", training_id, {}))
+        return training
+
+
+def _past(status: str) -> str:
+    return "was cancelled" if status == TrainingStatus.CANCELLED else status
+
+
+def _audit(key_id: str, action: str, target: str, detail: dict[str, Any]) -> AuditRecord:
+    return AuditRecord(key_id=key_id, action=action, target=target, detail=detail)

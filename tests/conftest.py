@@ -1,0 +1,123 @@
+"""The real stack that tests run on: embedded by default, containers or given addresses by `LSEC_TEST_*`.
+
+- `LSEC_TEST_STACK=testcontainers`: Neo4j, Valkey and Postgres images.
+- `LSEC_TEST_NEO4J_URL` and `LSEC_TEST_LOG_URL` (with `LSEC_TEST_NEO4J_PASSWORD`, `LSEC_TEST_BROKER_URL`,
+  `LSEC_TEST_SQL_URL` where needed): services that run already. Tests wipe them, so the graph must hold
+  `(:TestDatabase)`, which says that it may be wiped.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import neo4j
+import pytest
+import redis
+from pydantic import SecretStr
+from sqlalchemy import create_engine
+
+from lsec.core.ledger import Base, sync_url
+from lsec.core.settings import Settings
+from lsec.local import DATABASES, running_stack
+from workers.graph import open_driver
+from workers.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a migrated Neo4j, log and ledger that belong to this session alone."""
+    data_dir = tmp_path_factory.mktemp("stack")
+    with _services(data_dir) as settings:
+        migrate(settings)
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def neo4j_driver(stack_settings: Settings) -> Iterator[neo4j.Driver]:
+    """A driver for the session's graph."""
+    with open_driver(stack_settings) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def log_client(stack_settings: Settings) -> Iterator[redis.Redis]:
+    """A client for the session's log; replies are bytes."""
+    with redis.Redis.from_url(stack_settings.log_url.get_secret_value()) as client:
+        yield client
+
+
+@pytest.fixture
+def clean_stack(stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis) -> None:
+    """Empty the graph (but for its schema), the log and the ledger."""
+    neo4j_driver.execute_query(
+        "MATCH (n) WHERE NOT (n:__Neo4jMigration OR n:MigrationLock OR n:TestDatabase) DETACH DELETE n"
+    )
+    log_client.flushdb()
+    engine = create_engine(sync_url(stack_settings.ledger_url))
+    with engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    engine.dispose()
+
+
+@contextmanager
+def _services(data_dir: Path) -> Iterator[Settings]:
+    if "LSEC_TEST_NEO4J_URL" in os.environ:
+        yield _given_services(data_dir)
+    elif os.environ.get("LSEC_TEST_STACK", "embedded") == "testcontainers":
+        with _containers(data_dir) as settings:
+            yield settings
+    else:
+        embedded = Settings(
+            data_dir=data_dir,
+            bolt_port=0,
+            valkey_port=0,
+            api_port=0,
+            neo4j_heap_mb=512,
+            neo4j_page_cache_mb=128,
+        )
+        with running_stack(embedded, services=DATABASES) as stack:
+            yield stack.settings
+
+
+def _given_services(data_dir: Path) -> Settings:
+    """Settings of services that run already; refused without the mark of a test database."""
+    given = {
+        name: os.environ[f"LSEC_TEST_{name.upper()}"]
+        for name in ("neo4j_url", "neo4j_user", "neo4j_password", "log_url", "broker_url", "sql_url")
+        if f"LSEC_TEST_{name.upper()}" in os.environ
+    }
+    settings = Settings.model_validate({"data_dir": data_dir, **given})
+    with open_driver(settings) as driver:
+        records, _, _ = driver.execute_query("MATCH (t:TestDatabase) RETURN count(t) AS num")
+        if not records[0]["num"]:
+            pytest.exit(
+                f"{settings.neo4j_url} holds no (:TestDatabase) node, so it is not wiped. "
+                "If it may be, run `CREATE (:TestDatabase)` on it.",
+                returncode=2,
+            )
+    return settings
+
+
+@contextmanager
+def _containers(data_dir: Path) -> Iterator[Settings]:
+    # Only here: the default stack needs no Docker client.
+    from testcontainers.neo4j import Neo4jContainer
+    from testcontainers.postgres import PostgresContainer
+    from testcontainers.redis import RedisContainer
+
+    with (
+        Neo4jContainer("neo4j:2026.09-community") as graph,
+        RedisContainer("valkey/valkey:9.1") as log,
+        PostgresContainer("postgres:18", driver=None) as sql,
+    ):
+        log_address = f"redis://{log.get_container_host_ip()}:{log.get_exposed_port(6379)}"
+        yield Settings(
+            data_dir=data_dir,
+            neo4j_url=graph.get_connection_url(),
+            neo4j_password=SecretStr(graph.password),
+            log_url=SecretStr(f"{log_address}/0"),
+            broker_url=SecretStr(f"{log_address}/1"),
+            sql_url=SecretStr(sql.get_connection_url()),
+        )

@@ -1,0 +1,72 @@
+"""Every route declares who may call it; the public ones are listed here."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from lsec.api.app import create_app
+from lsec.api.dependencies import RequiresScope
+from lsec.core.ledger import GRANTS, Scope
+from lsec.core.settings import Settings
+
+PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+
+# Method and path of every other route, with the scopes of which one is enough.
+SCOPES: dict[tuple[str, str], set[Scope]] = {
+    ("POST", "/v1/events"): {Scope.INGEST},
+    ("GET", "/v1/events/lag"): {Scope.INGEST, Scope.READ},
+    ("GET", "/v1/events/schema"): {Scope.INGEST, Scope.READ},
+    ("POST", "/v1/trainings"): {Scope.ADMIN},
+    ("GET", "/v1/trainings"): {Scope.ADMIN},
+    ("GET", "/v1/trainings/{training_id}"): {Scope.ADMIN},
+    ("POST", "/v1/trainings/{training_id}/cancel"): {Scope.ADMIN},
+    ("GET", "/v1/trainings/{training_id}/progress"): {Scope.ADMIN},
+    ("GET", "/v1/releases"): {Scope.ANALYST},
+    ("GET", "/v1/releases/{release_id}"): {Scope.ANALYST},
+    ("GET", "/v1/releases/{release_id}/slates"): {Scope.ANALYST},
+    ("GET", "/v1/users/{user_id:path}/recommendations"): {Scope.READ},
+    ("GET", "/v1/influence/leaderboard"): {Scope.ANALYST},
+    ("GET", "/v1/influence/product-streamers"): {Scope.ANALYST},
+    ("GET", "/v1/influence/paths"): {Scope.ANALYST},
+}
+
+
+def declared() -> dict[tuple[str, str], set[Scope]]:
+    """The scopes that each route's dependencies declare; empty for a route that declares none."""
+    found = {}
+    for route in iter_route_contexts(create_app(Settings()).routes):
+        for method in (route.methods or set()) - {"HEAD"}:
+            found[method, str(route.path)] = set(_scopes(route))
+    return found
+
+
+def _scopes(route: RouteContext) -> Iterator[Scope]:
+    waiting: list[Dependant] = [route.dependant] if hasattr(route, "dependant") else []
+    while waiting:
+        dependant = waiting.pop()
+        waiting += dependant.dependencies
+        if isinstance(dependant.call, RequiresScope):
+            yield from dependant.call.scopes
+
+
+def test_every_route_declares_its_scopes_or_is_listed_as_public() -> None:
+    assert {route: scopes for route, scopes in declared().items() if route[1] not in PUBLIC} == SCOPES
+
+
+def test_public_routes_ask_for_no_key() -> None:
+    assert {route[1] for route, scopes in declared().items() if not scopes} == PUBLIC
+
+
+@pytest.mark.parametrize(
+    ("scope", "granted"),
+    [
+        (Scope.ADMIN, {Scope.ADMIN, Scope.ANALYST, Scope.READ, Scope.INGEST}),
+        (Scope.ANALYST, {Scope.ANALYST, Scope.READ}),
+        (Scope.READ, {Scope.READ}),
+        (Scope.INGEST, {Scope.INGEST}),
+    ],
+)
+def test_each_scope_grants_what_the_design_says(scope: Scope, granted: set[Scope]) -> None:
+    assert GRANTS[scope] == granted

@@ -1,0 +1,44 @@
+"""The API of the test stack, keys of every scope, and a client."""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from lsec.api.stores.keys import KeyStore
+from lsec.api.stores.ledger import open_ledger
+from lsec.core.ledger import Scope
+from lsec.core.settings import Settings
+from tests.integration.api_server import run_api
+
+
+@pytest.fixture(scope="session")
+def api_url(stack_settings: Settings) -> Iterator[str]:
+    """Address of an API that runs for the whole session."""
+    with run_api(stack_settings) as url:
+        yield url
+
+
+@pytest.fixture
+def keys(stack_settings: Settings, clean_stack: None) -> dict[Scope, str]:
+    """A secret of each scope."""
+
+    async def create() -> dict[Scope, str]:
+        async with open_ledger(stack_settings) as ledger:
+            store = KeyStore(ledger)
+            return {scope: (await store.create(f"test {scope}", scope))[1] for scope in Scope}
+
+    return asyncio.run(create())
+
+
+@pytest.fixture
+def api_client(api_url: str, keys: dict[Scope, str]) -> Iterator[httpx2.Client]:
+    """A client whose key is an admin's; `bearer` gives headers for another."""
+    with httpx2.Client(base_url=api_url, headers=bearer(keys[Scope.ADMIN]), timeout=30) as client:
+        yield client
+
+
+def bearer(secret: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"Authorization": f"Bearer {secret}"}

@@ -1,0 +1,78 @@
+"""Feeding the log and draining it, as producers, API and ingester do."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import neo4j
+import redis
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from graph_schema.events import Event
+from lsec.core.event_log import APPEND_SCRIPT, AppendResult, append_arguments, parse_append_reply
+from lsec.core.ledger import DeadLetter
+from lsec.core.settings import Settings
+from workers.ingest.ingester import Ingester
+from workers.ingest.lease import Lease
+from workers.ledger import open_ledger
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStack:
+    """The services of one test, and what is done with them."""
+
+    settings: Settings
+    driver: neo4j.Driver
+    client: Any
+    """A redis.Redis: its stubs leave open whether replies are text, bytes or awaitable."""
+    engine: Engine
+
+    def append(self, events: Sequence[Event]) -> AppendResult:
+        """One request's events, through the append script."""
+        keys, arguments = append_arguments(events, shard=0, window_s=60)
+        return parse_append_reply(self.client.register_script(APPEND_SCRIPT)(keys=keys, args=arguments))
+
+    def ingester(self, *, batch_events: int = 5000, adopt_log: bool = False) -> Ingester:
+        """A started ingester of the one shard."""
+        ingester = Ingester(
+            self.settings.model_copy(update={"ingest_batch_events": batch_events}),
+            shard=0,
+            driver=self.driver,
+            client=self.client,
+            engine=self.engine,
+            lease=Lease(self.client, shard=0),
+        )
+        ingester.start(adopt_log=adopt_log)
+        return ingester
+
+    def drain(self, ingester: Ingester | None = None, *, batch_events: int = 5000) -> Ingester:
+        """Apply all that is in the log."""
+        ingester = ingester or self.ingester(batch_events=batch_events)
+        while ingester.step(block_ms=1):
+            pass
+        return ingester
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The dead letters in order of their place."""
+        order = (DeadLetter.entry_id, DeadLetter.position)
+        with Session(self.engine) as session:
+            return list(session.scalars(select(DeadLetter).order_by(*order)))
+
+    def wipe(self) -> None:
+        """Empty graph and log between the examples of a property test."""
+        self.client.flushdb()
+        self.driver.execute_query(
+            "MATCH (n) WHERE NOT (n:__Neo4jMigration OR n:MigrationLock OR n:TestDatabase) DETACH DELETE n"
+        )
+
+
+@contextmanager
+def ingest_stack(settings: Settings, driver: neo4j.Driver, client: redis.Redis) -> Iterator[IngestStack]:
+    """An IngestStack whose ledger connection is closed in the end."""
+    engine = open_ledger(settings)
+    try:
+        yield IngestStack(settings, driver, client, engine)
+    finally:
+        engine.dispose()

@@ -1,0 +1,81 @@
+"""A small release in the artifact's format, with slates chosen by the test."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import neo4j
+import numpy as np
+from numpy.typing import NDArray
+
+from lsec.core.artifact import ARTIFACT_VERSION, MANIFEST
+from workers.publish import active_release, flip
+
+SLATE_LENGTH = 6
+
+
+def write_artifact(
+    folder: Path, slates: Mapping[str, Sequence[str]], *, products: Sequence[str], popular: Sequence[str]
+) -> None:
+    """An artifact whose users have these slates, scored 10, 9, 8…; a product's bias is minus its place."""
+    folder.mkdir(parents=True)
+    user_ids, product_ids = _ids(list(slates)), _ids(products)
+    rows = {product_id: row for row, product_id in enumerate(products)}
+    slate_rows = np.full((len(slates), SLATE_LENGTH), -1, np.int32)
+    slate_scores = np.full((len(slates), SLATE_LENGTH), -np.inf, np.float32)
+    for user_row, slate in enumerate(slates.values()):
+        slate_rows[user_row, : len(slate)] = [rows[product_id] for product_id in slate]
+        slate_scores[user_row, : len(slate)] = 10 - np.arange(len(slate))
+    arrays = {
+        "user_ids": user_ids,
+        "user_order": np.argsort(user_ids),
+        "product_ids": product_ids,
+        "product_order": np.argsort(product_ids),
+        "streamer_ids": _ids(["s1"]),
+        "streamer_order": np.array([0]),
+        "user_vectors": np.ones((len(slates), 1), np.float32),
+        "product_vectors": np.ones((len(products), 1), np.float32),
+        "product_bias": -np.arange(len(products), dtype=np.float32),
+        "streamer_vectors": np.ones((1, 1), np.float32),
+        "slates": slate_rows,
+        "slate_scores": slate_scores,
+        "bought_indptr": np.zeros(len(slates) + 1, np.int64),
+        "bought_indices": np.zeros(0, np.int32),
+        "popular": np.array([rows[product_id] for product_id in popular], np.int32),
+    }
+    files = {}
+    for name, array in arrays.items():
+        path = folder / f"{name}.npy"
+        np.save(path, array, allow_pickle=False)
+        files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    counts = {"users": len(slates), "products": len(products), "streamers": 1, "buys": 0}
+    (folder / MANIFEST).write_text(json.dumps(_manifest(folder.name, counts, files)))
+
+
+def _manifest(release_id: str, counts: dict[str, int], files: dict[str, str]) -> dict[str, Any]:
+    return {
+        "version": ARTIFACT_VERSION,
+        "release_id": release_id,
+        "training_id": f"trn_{release_id}",
+        "model": "lightgcn",
+        "seed": 0,
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "hyperparameters": {"temperature": 0.1},
+        "metrics": {},
+        "counts": counts,
+        "snapshot_sha256": "",
+        "positions": [],
+        "files": files,
+    }
+
+
+def activate(driver: neo4j.Driver, release_id: str) -> None:
+    """Make the release the active one, as a publication does at its end."""
+    driver.execute_query("MERGE (r:Release {id: $id}) ON CREATE SET r.created_at = datetime()", id=release_id)
+    flip(driver, release_id, expected=active_release(driver))
+
+
+def _ids(ids: Sequence[str]) -> NDArray[np.bytes_]:
+    return np.array([id_.encode() for id_ in ids])

@@ -1,0 +1,194 @@
+"""Trainings over HTTP: asked for, refused with the field at fault, watched, cancelled."""
+
+import base64
+import json
+import threading
+from typing import Any
+
+import httpx2
+import pytest
+import redis
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+
+from lsec.core.jobs import TRAIN_JOB, TRAIN_QUEUE
+from lsec.core.ledger import AuditRecord, Scope, Training, TrainingStatus, sync_url
+from lsec.core.settings import Settings
+from tests.integration.api_server import run_api, wait_until
+from tests.integration.conftest import bearer
+from workers import ledger
+
+
+@pytest.fixture
+def broker(stack_settings: Settings, clean_stack: None) -> Any:
+    """A client of the broker, whose training queue is empty."""
+    with redis.Redis.from_url(stack_settings.broker_url.get_secret_value()) as client:
+        client.delete(TRAIN_QUEUE)
+        yield client
+        client.delete(TRAIN_QUEUE)
+
+
+def audit(settings: Settings) -> list[tuple[str, str]]:
+    """Actions and targets on record, oldest first."""
+    engine = create_engine(sync_url(settings.ledger_url))
+    with Session(engine) as session:
+        records = session.scalars(select(AuditRecord).order_by(AuditRecord.id)).all()
+    engine.dispose()
+    return [(record.action, record.target) for record in records]
+
+
+def test_a_training_is_queued_and_its_job_sent(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    answer = api_client.post(
+        "/v1/trainings", json={"since": "2026-01-01T01:00:00+01:00", "categories": ["c1"], "seed": 7}
+    )
+    assert answer.status_code == 202
+    training = answer.json()
+    assert answer.headers["location"] == f"/v1/trainings/{training['id']}"
+    assert (training["status"], training["version"]) == ("queued", 0)
+    assert training["request"] == {
+        "since": "2026-01-01T00:00:00Z",
+        "until": None,
+        "categories": ["c1"],
+        "streamers": None,
+        "min_purchases": 1,
+        "model": "lightgcn",
+        "seed": 7,
+        "publish": True,
+    }
+    assert "requested_by" not in training
+    message = json.loads(broker.lpop(TRAIN_QUEUE))
+    assert message["headers"]["task"] == TRAIN_JOB
+    assert json.loads(base64.b64decode(message["body"]))[0] == [training["id"]]
+    assert api_client.get(answer.headers["location"]).json() == training
+    assert audit(stack_settings) == [("training.create", training["id"])]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"sinse": "2026-01-01T00:00:00Z"}, "sinse"),
+        ({"since": "2026-01-01T00:00:00"}, "since"),
+        ({"since": "2026-02-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "until"),
+        ({"model": "oracle"}, "model"),
+        ({"min_purchases": 0}, "min_purchases"),
+        ({"streamers": ["a b"]}, "streamers.0"),
+        ({"seed": "x"}, "seed"),
+    ],
+)
+def test_a_request_that_is_wrong_names_its_field(
+    api_client: httpx2.Client, broker: Any, body: dict[str, Any], field: str
+) -> None:
+    answer = api_client.post("/v1/trainings", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert broker.llen(TRAIN_QUEUE) == 0
+    assert api_client.get("/v1/trainings").json() == {"trainings": []}
+
+
+def test_broken_json_is_a_problem(api_client: httpx2.Client) -> None:
+    answer = api_client.post("/v1/trainings", content="{")
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_the_list_is_newest_first_and_limited(api_client: httpx2.Client, broker: Any) -> None:
+    ids = [api_client.post("/v1/trainings", json={"seed": seed}).json()["id"] for seed in range(3)]
+    listed = api_client.get("/v1/trainings", params={"limit": 2}).json()["trainings"]
+    assert [training["id"] for training in listed] == [ids[2], ids[1]]
+
+
+def test_a_queued_training_is_cancelled_at_once_and_a_final_one_cannot_be(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    training_id = api_client.post("/v1/trainings", json={}).json()["id"]
+    cancelled = api_client.post(f"/v1/trainings/{training_id}/cancel")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
+    assert cancelled.json()["finished_at"] is not None
+    again = api_client.post(f"/v1/trainings/{training_id}/cancel")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:lsec:problem:conflict")
+    engine = ledger.open_ledger(stack_settings)
+    assert ledger.claim_training(engine, training_id) is None
+    engine.dispose()
+    assert [action for action, _ in audit(stack_settings)] == ["training.create", "training.cancel"]
+
+
+def test_a_running_training_is_told_to_stop(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    training_id = api_client.post("/v1/trainings", json={}).json()["id"]
+    engine = ledger.open_ledger(stack_settings)
+    assert ledger.claim_training(engine, training_id) is not None
+    answer = api_client.post(f"/v1/trainings/{training_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    assert answer.json()["cancel_requested_at"] is not None
+    assert not ledger.beat(engine, training_id, percent=5.0)
+    engine.dispose()
+
+
+def test_an_unknown_training_is_not_found(api_client: httpx2.Client) -> None:
+    for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/progress")):
+        answer = api_client.request(method, f"/v1/trainings/trn_none{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_progress_sends_each_change_and_ends_with_the_final_state(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    training_id = api_client.post("/v1/trainings", json={}).json()["id"]
+    seen: list[tuple[str, str, float]] = []
+
+    def watch() -> None:
+        with api_client.stream("GET", f"/v1/trainings/{training_id}/progress") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            event = ""
+            for line in stream.iter_lines():
+                name, _, value = line.partition(": ")
+                event = value if name == "event" else event
+                if name == "data":
+                    training = json.loads(value)
+                    seen.append((event, training["status"], training["percent"]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    engine = ledger.open_ledger(stack_settings)
+    wait_until(lambda: len(seen) == 1)
+    ledger.claim_training(engine, training_id)
+    ledger.beat(engine, training_id, percent=40.0)
+    wait_until(lambda: len(seen) == 2 and seen[-1][2] == 40.0)
+    ledger.end_training(engine, training_id, TrainingStatus.SUCCEEDED, percent=100.0)
+    watcher.join(timeout=10)
+    engine.dispose()
+    assert seen == [
+        ("progress", "queued", 0.0),
+        ("progress", "running", 40.0),
+        ("progress", "succeeded", 100.0),
+        ("done", "succeeded", 100.0),
+    ]
+
+
+def test_without_a_broker_the_training_fails_with_the_reason(
+    stack_settings: Settings, keys: dict[Scope, str]
+) -> None:
+    nobody = stack_settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
+    lonely = Settings(**nobody.model_dump(exclude_defaults=True))
+    with (
+        run_api(lonely) as url,
+        httpx2.Client(base_url=url, headers=bearer(keys[Scope.ADMIN]), timeout=30) as client,
+    ):
+        answer = client.post("/v1/trainings", json={})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        training = client.get(f"/v1/trainings/{answer.json()['training_id']}").json()
+    assert training["status"] == "failed"
+    assert "could not be sent" in training["error"]
+
+
+def test_both_sides_see_the_same_row(
+    stack_settings: Settings, api_client: httpx2.Client, broker: Any
+) -> None:
+    training_id = api_client.post("/v1/trainings", json={"min_purchases": 3}).json()["id"]
+    engine = ledger.open_ledger(stack_settings)
+    with Session(engine) as session:
+        training = session.get_one(Training, training_id)
+        assert (training.request["min_purchases"], training.status) == (3, TrainingStatus.QUEUED)
+        assert training.created_at.tzinfo is not None
+    engine.dispose()

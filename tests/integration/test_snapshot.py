@@ -1,0 +1,98 @@
+"""The export: exactly the purchases up to a position, within the scope, without refunds."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import neo4j
+import pyarrow.parquet as pq
+import pytest
+
+from workers.snapshot import Scope, export_snapshot
+
+pytestmark = pytest.mark.usefixtures("clean_stack")
+
+GRAPH = """
+CREATE (:IngestOffset {shard: 0, epoch: 'e', position: '5-0', seq: 2, num_events: 9})
+CREATE (:IndexCounter {label: 'User', next: 3}), (:IndexCounter {label: 'Product', next: 3}),
+       (:IndexCounter {label: 'Streamer', next: 1})
+CREATE (u0:User {id: 'u0', index: 0}), (u1:User {id: 'u1', index: 1}), (u2:User {id: 'u2', index: 2})
+CREATE (p0:Product {id: 'p0', index: 0}), (p1:Product {id: 'p1', index: 1}), (p2:Product {id: 'p2', index: 2})
+CREATE (s0:Streamer {id: 's0', index: 0})
+CREATE (p0)-[:IN]->(:Category {id: 'shoes'})
+CREATE (s0)-[:SELLS {count: 4}]->(p1)
+CREATE (u0)-[:FOLLOWS {at: datetime('2026-01-01T00:00:00Z')}]->(s0)
+CREATE (u2)-[:FOLLOWS {at: datetime('2026-01-01T00:00:00Z')}]->(s0)
+CREATE (u1)-[:WATCHED {stream_id: 'x', day: date('2026-01-01'), seconds: 30}]->(s0)
+CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-02'), seconds: 12}]->(s0)
+WITH u0, u1, p0, p1, p2
+UNWIND [
+  [u0, p0, 'e1', '2026-01-01T00:00:00Z', '', 1, null],
+  [u0, p1, 'e2', '2026-01-02T00:00:00Z', 's0', 2, null],
+  [u1, p1, 'e3', '2026-01-03T00:00:00Z', '', 1, null],
+  [u1, p2, 'e4', '2026-01-03T00:00:00Z', '', 1, '2026-01-04T00:00:00Z'],
+  [u1, p0, 'e5', '2026-01-05T00:00:00Z', '', 3, null]
+] AS row
+WITH row[0] AS u, row[1] AS p, row
+CREATE (u)-[:BOUGHT {event_id: row[2], at: datetime(row[3]), quantity: 1, amount: 1, streamer_id: row[4],
+                     stream_id: '', seq: row[5], shard: 0, refunded_at: datetime(row[6])}]->(p)
+"""
+
+
+@pytest.fixture
+def graph(neo4j_driver: neo4j.Driver) -> neo4j.Driver:
+    neo4j_driver.execute_query(GRAPH)
+    return neo4j_driver
+
+
+def purchases(folder: Path) -> list[tuple[str, str]]:
+    users = pq.read_table(folder / "users.parquet")["id"].to_pylist()
+    products = pq.read_table(folder / "products.parquet")["id"].to_pylist()
+    buys = pq.read_table(folder / "buys.parquet").to_pydict()
+    return [(users[u], products[p]) for u, p in zip(buys["user"], buys["product"], strict=True)]
+
+
+def test_a_snapshot_holds_the_purchases_up_to_its_position(graph: neo4j.Driver, tmp_path: Path) -> None:
+    manifest = export_snapshot(graph, tmp_path / "snapshot", Scope())
+    assert purchases(tmp_path / "snapshot") == [("u0", "p0"), ("u0", "p1"), ("u1", "p1")]
+    assert manifest["positions"] == [{"shard": 0, "seq": 2, "position": "5-0"}]
+    assert manifest["counts"] == {
+        **{"users": 2, "products": 3, "streamers": 1},
+        **{"buys": 3, "follows": 1, "sells": 1, "watched": 1, "viewed": 0},
+    }
+    watched = pq.read_table(tmp_path / "snapshot" / "watched.parquet").to_pylist()
+    assert watched == [{"user": 1, "streamer": 0, "seconds": 42}]
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ({"since": datetime(2026, 1, 2, tzinfo=UTC)}, [("u0", "p1"), ("u1", "p1")]),
+        ({"until": datetime(2026, 1, 2, tzinfo=UTC)}, [("u0", "p0")]),
+        ({"categories": ("shoes",)}, [("u0", "p0")]),
+        ({"streamers": ("s0",)}, [("u0", "p1"), ("u1", "p1")]),
+        ({"min_purchases": 2}, [("u0", "p0"), ("u0", "p1")]),
+    ],
+)
+def test_a_scope_chooses_the_subgraph(
+    graph: neo4j.Driver, tmp_path: Path, scope: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    export_snapshot(graph, tmp_path / "snapshot", Scope(**scope))
+    assert purchases(tmp_path / "snapshot") == expected
+
+
+def test_the_same_graph_gives_the_same_hash(graph: neo4j.Driver, tmp_path: Path) -> None:
+    first = export_snapshot(graph, tmp_path / "a", Scope())
+    second = export_snapshot(graph, tmp_path / "b", Scope())
+    assert first["sha256"] == second["sha256"]
+
+
+def test_a_finished_snapshot_is_kept(graph: neo4j.Driver, tmp_path: Path) -> None:
+    first = export_snapshot(graph, tmp_path / "snapshot", Scope())
+    graph.execute_query("MATCH ()-[b:BOUGHT]->() DELETE b")
+    assert export_snapshot(graph, tmp_path / "snapshot", Scope()) == first
+
+
+def test_an_empty_graph_gives_an_empty_snapshot(neo4j_driver: neo4j.Driver, tmp_path: Path) -> None:
+    manifest = export_snapshot(neo4j_driver, tmp_path / "snapshot", Scope())
+    assert set(manifest["counts"].values()) == {0}

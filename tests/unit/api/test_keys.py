@@ -1,0 +1,74 @@
+"""The key store on a real SQLite file."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lsec.api.stores.keys import CACHE_S, Caller, KeyStore
+from lsec.api.stores.ledger import Ledger, open_ledger
+from lsec.core.errors import NotFound
+from lsec.core.ledger import Scope
+from lsec.core.settings import Settings
+from workers.migrate import migrate_ledger
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    settings = Settings(data_dir=tmp_path)
+    await asyncio.to_thread(migrate_ledger, settings)
+    async with open_ledger(settings) as ledger:
+        yield ledger
+
+
+async def test_only_the_hash_of_a_secret_is_kept(ledger: Ledger, tmp_path: Path) -> None:
+    key, secret = await KeyStore(ledger).create("shop", Scope.READ)
+    assert secret.startswith("lsec_")
+    assert len(secret) >= 5 + 43
+    assert key.secret_sha256 == hashlib.sha256(secret.encode()).hexdigest()
+    files = await asyncio.to_thread(lambda: [path.read_bytes() for path in tmp_path.iterdir()])
+    assert not any(secret.encode() in content for content in files)
+
+
+async def test_a_secret_names_its_caller_and_another_none(ledger: Ledger) -> None:
+    store = KeyStore(ledger)
+    key, secret = await store.create("shop", Scope.INGEST)
+    assert await store.authenticate(secret) == Caller(key.id, Scope.INGEST)
+    assert await store.authenticate(secret + "x") is None
+    assert await store.authenticate("") is None
+
+
+async def test_a_revoked_key_ends_within_the_memory_s_time_and_stays_listed(ledger: Ledger) -> None:
+    store, elsewhere = KeyStore(ledger), KeyStore(ledger)
+    key, secret = await store.create("shop", Scope.READ)
+    assert await store.authenticate(secret) is not None
+    await elsewhere.revoke(key.id)
+    await elsewhere.revoke(key.id)
+    await asyncio.sleep(CACHE_S)
+    assert await store.authenticate(secret) is None
+    (listed,) = await store.list()
+    assert listed.revoked_at is not None
+    assert CACHE_S < 1
+
+
+async def test_an_unknown_key_cannot_be_revoked(ledger: Ledger) -> None:
+    with pytest.raises(NotFound, match="key_none"):
+        await KeyStore(ledger).revoke("key_none")
+
+
+async def test_a_burst_of_requests_is_one_lookup_that_outlives_who_leaves(ledger: Ledger) -> None:
+    store = KeyStore(ledger)
+    _, secret = await store.create("shop", Scope.READ)
+    leaver = asyncio.create_task(store.authenticate(secret))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(store.authenticate(secret)) for _ in range(500)]
+    leaver.cancel()
+    assert all(caller is not None for caller in await asyncio.gather(*others))
+
+
+async def test_writers_at_the_same_time_wait_for_each_other(ledger: Ledger) -> None:
+    store = KeyStore(ledger)
+    await asyncio.gather(*(store.create(f"key {number}", Scope.READ) for number in range(40)))
+    assert len(await store.list()) == 40

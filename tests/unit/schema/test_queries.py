@@ -1,0 +1,57 @@
+"""Query files: every header says what its text does."""
+
+import pytest
+
+from graph_schema.queries import QueryHeaderError, load_query, parse_query, query_names
+
+GOOD = """// Find a user.
+// mode: read
+// params: user_id
+// columns: id, name
+MATCH (u:User {id: $user_id}) RETURN u.id AS id, coalesce(u.name, 'a, $b') AS name ORDER BY id LIMIT 1
+"""
+
+
+@pytest.mark.parametrize("name", query_names())
+def test_every_query_file_has_a_true_header(name: str) -> None:
+    assert load_query(name).doc
+
+
+def test_a_good_header_is_read() -> None:
+    query = parse_query("users/one", GOOD)
+    assert query.parameters == ("user_id",)
+    assert query.columns == ("id", "name")
+    assert query.mode == "read"
+    assert query.doc == "Find a user."
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("// params: user_id", "// params: user_id, k"), "declares parameters"),
+        (("// params: user_id", "// params: -"), "declares parameters"),
+        (("// columns: id, name", "// columns: name, id"), "declares columns"),
+        (("// mode: read", "// mode: write"), "declared mode write"),
+        (("RETURN u.id", "SET u.seen = true RETURN u.id"), "but the text writes"),
+        (("// mode: read", "// mode: both"), "not read or write"),
+        (("// mode: read\n", ""), "lacks mode"),
+        (("// Find a user.\n", ""), "does not say what"),
+    ],
+)
+def test_a_header_that_lies_is_refused(change: tuple[str, str], complaint: str) -> None:
+    with pytest.raises(QueryHeaderError, match=complaint):
+        parse_query("users/one", GOOD.replace(*change))
+
+
+def test_an_unknown_query_is_a_key_error() -> None:
+    with pytest.raises(KeyError, match="no query 'nothing/here'"):
+        load_query("nothing/here")
+
+
+def test_a_return_inside_a_subquery_is_no_column() -> None:
+    query = parse_query(
+        "a/b",
+        "// Touch.\n// mode: write\n// params: -\n// columns: -\n"
+        "MATCH (u:User) CALL (u) { MATCH (u)-->(x) RETURN x } SET u.seen = true",
+    )
+    assert query.columns == ()

@@ -1,0 +1,48 @@
+"""Sparse products against dense ones."""
+
+import numpy as np
+import torch
+
+from workers.training.graph import SparseMatrix, normalised_incidence
+
+CPU = torch.device("cpu")
+
+
+def random_matrix() -> tuple[SparseMatrix, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(7, 5)) * (rng.random((7, 5)) < 0.4)
+    dense[3] = 0
+    rows, columns = np.nonzero(dense)
+    order = rng.permutation(len(rows))
+    rows, columns = rows[order], columns[order]
+    sparse = SparseMatrix.from_pairs(rows, columns, dense[rows, columns], shape=(7, 5), device=CPU)
+    return sparse, torch.from_numpy(dense).float()
+
+
+def test_the_sparse_product_equals_the_dense_one() -> None:
+    sparse, dense = random_matrix()
+    right, left = torch.randn(5, 4), torch.randn(7, 4)
+    torch.testing.assert_close(sparse @ right, dense @ right)
+    torch.testing.assert_close(sparse.transposed @ left, dense.T @ left)
+
+
+def test_its_gradient_equals_the_dense_one() -> None:
+    sparse, dense = random_matrix()
+    right = torch.randn(5, 4, requires_grad=True)
+    weights = torch.randn(7, 4)
+    (by_sparse,) = torch.autograd.grad(((sparse @ right) * weights).sum(), right)
+    (by_dense,) = torch.autograd.grad(((dense @ right) * weights).sum(), right)
+    torch.testing.assert_close(by_sparse, by_dense)
+
+
+def test_a_matrix_without_entries_gives_zeros() -> None:
+    nothing = np.empty(0, np.int64)
+    sparse = SparseMatrix.from_pairs(nothing, nothing, nothing.astype(float), shape=(3, 2), device=CPU)
+    assert torch.equal(sparse @ torch.randn(2, 4), torch.zeros(3, 4))
+
+
+def test_the_adjacency_is_normalised_by_both_degrees() -> None:
+    users, products = np.array([0, 0, 1]), np.array([0, 1, 1])
+    adjacency = normalised_incidence(users, products, shape=(2, 2), device=CPU) @ torch.eye(2)
+    expected = torch.tensor([[1 / 2**0.5, 1 / 4**0.5], [0.0, 1 / 2**0.5]])
+    torch.testing.assert_close(adjacency, expected)

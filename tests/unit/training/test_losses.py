@@ -1,0 +1,87 @@
+"""The fused loss against autograd's own."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from workers.training.losses import Task, _WeightedLogSumExp, softmax_loss
+
+NUM_USERS, NUM_TARGETS = 600, 9
+
+
+def task() -> tuple[Task, Tensor]:
+    """A task whose users fill more than one chunk, and its dense 0/1 matrix."""
+    pairs = np.random.default_rng(0).random((NUM_USERS, NUM_TARGETS)) < 0.3
+    users, targets = np.nonzero(pairs)
+    shape, device = (NUM_USERS, NUM_TARGETS), torch.device("cpu")
+    return Task.from_pairs(users, targets, shape=shape, device=device), torch.from_numpy(pairs).float()
+
+
+def parameters() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    users = functional.normalize(torch.randn(NUM_USERS, 4, generator=generator), dim=1)
+    targets = functional.normalize(torch.randn(NUM_TARGETS, 4, generator=generator), dim=1)
+    return (
+        users.requires_grad_(),
+        targets.requires_grad_(),
+        torch.randn(NUM_TARGETS, generator=generator).requires_grad_(),
+    )
+
+
+def test_the_loss_without_sampling_is_the_mean_cross_entropy_with_its_gradients() -> None:
+    buys, dense = task()
+    users, targets, bias = parameters()
+    loss = softmax_loss(
+        buys,
+        users,
+        targets,
+        temperature=0.2,
+        bias=bias,
+        num_users=NUM_USERS,
+        num_targets=NUM_TARGETS,
+        generator=torch.Generator(),
+    )
+    log_probabilities = functional.log_softmax(users @ targets.T / 0.2 + bias, dim=1)
+    expected = -(log_probabilities * dense).sum() / dense.sum()
+    torch.testing.assert_close(loss, expected)
+    inputs = (users, targets, bias)
+    gradients = torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs)
+    for ours, autograds in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, autograds)
+
+
+def test_the_fused_gradient_passes_gradcheck() -> None:
+    generator = torch.Generator().manual_seed(1)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    weights = torch.rand(5, generator=generator, dtype=torch.float64)
+
+    def fused(users: Tensor, targets: Tensor, bias: Tensor) -> Tensor:
+        value: Tensor = _WeightedLogSumExp.apply(users, targets, bias, weights, 0.3)
+        return value
+
+    assert torch.autograd.gradcheck(fused, (random(5, 3), random(6, 3), random(6)))
+
+
+def test_sampled_users_give_the_loss_on_average() -> None:
+    buys, _ = task()
+    users, targets, bias = parameters()
+
+    def loss(num_users: int, seed: int) -> float:
+        return softmax_loss(
+            buys,
+            users,
+            targets,
+            temperature=0.2,
+            bias=bias,
+            num_users=num_users,
+            num_targets=NUM_TARGETS,
+            generator=torch.Generator().manual_seed(seed),
+        ).item()
+
+    sampled = [loss(100, seed) for seed in range(200)]
+    assert np.mean(sampled) == pytest.approx(loss(NUM_USERS, 0), abs=4 * np.std(sampled) / 200**0.5)

@@ -1,0 +1,79 @@
+"""Exact top-k and full-ranking metrics against brute force."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.training.markets import interactions
+from workers.training import ranking
+from workers.training.data import distinct_pairs
+from workers.training.ranking import Scorer, full_ranking_metrics, top_products
+
+NUM_USERS, NUM_PRODUCTS = 30, 17
+
+
+def scorer() -> Scorer:
+    generator = torch.Generator().manual_seed(0)
+    vectors = (
+        torch.randn(NUM_USERS, 4, generator=generator),
+        torch.randn(NUM_PRODUCTS, 4, generator=generator),
+    )
+    return Scorer(*vectors, torch.randn(NUM_PRODUCTS, generator=generator), 0.5)
+
+
+def brute_force(user: int, masked: set[tuple[int, int]]) -> list[int]:
+    s = scorer()
+    scores = (s.users[user] @ s.products.T / s.temperature + s.bias).tolist()
+    allowed = [p for p in range(NUM_PRODUCTS) if (user, p) not in masked]
+    return sorted(allowed, key=lambda p: -scores[p])
+
+
+def random_pairs(seed: int, num: int) -> set[tuple[int, int]]:
+    rng = np.random.default_rng(seed)
+    return set(
+        zip(
+            rng.integers(0, NUM_USERS, num).tolist(), rng.integers(0, NUM_PRODUCTS, num).tolist(), strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("k", [1, 5, NUM_PRODUCTS, 40])
+def test_the_slates_equal_brute_force_without_what_was_bought(k: int) -> None:
+    masked = random_pairs(1, 150)
+    pairs = interactions(sorted(masked), num_users=NUM_USERS, num_products=NUM_PRODUCTS).buys
+    users = np.array([4, 0, 29, 7])
+    products, scores = top_products(scorer(), users, pairs, k=k)
+    for row, user in enumerate(users.tolist()):
+        expected = brute_force(user, masked)[:k]
+        assert products[row].tolist() == expected + [-1] * (k - len(expected))
+        assert np.isneginf(scores[row, len(expected) :]).all()
+        assert np.isfinite(scores[row, : len(expected)]).all()
+
+
+def test_many_small_chunks_give_the_same_as_one() -> None:
+    pairs = interactions(sorted(random_pairs(1, 150)), num_users=NUM_USERS, num_products=NUM_PRODUCTS).buys
+    users = np.arange(NUM_USERS)
+    whole = top_products(scorer(), users, pairs, k=5)
+    parts = [top_products(scorer(), users[i : i + 1], pairs, k=5) for i in range(NUM_USERS)]
+    assert np.array_equal(whole[0], np.concatenate([products for products, _ in parts]))
+    chunks = list(ranking.masked_scores(scorer(), users, pairs, scores_per_chunk=3 * NUM_PRODUCTS))
+    assert [len(chunk) for chunk, _ in chunks] == [3] * 10
+
+
+def test_full_ranking_figures_equal_a_plain_loop() -> None:
+    masked = random_pairs(1, 100)
+    held_out = random_pairs(2, 80) - masked
+    recalls, gains = [], []
+    for user in sorted({user for user, _ in held_out}):
+        relevant = {product for u, product in held_out if u == user}
+        ranked = brute_force(user, masked)[:4]
+        recalls.append(len(relevant & set(ranked)) / len(relevant))
+        gain = sum(1 / np.log2(place + 2) for place, product in enumerate(ranked) if product in relevant)
+        gains.append(gain / sum(1 / np.log2(place + 2) for place in range(min(4, len(relevant)))))
+    figures = full_ranking_metrics(
+        scorer(),
+        distinct_pairs(*np.array(sorted(held_out)).T),
+        distinct_pairs(*np.array(sorted(masked)).T),
+        k=4,
+    )
+    assert figures == pytest.approx({"recall@4": np.mean(recalls), "ndcg@4": np.mean(gains)})

@@ -1,0 +1,100 @@
+"""Claims and ends of training runs, on a real SQLite file."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from lsec.core.ledger import Base, Training, TrainingStatus, utc_now
+from lsec.core.settings import Settings
+from workers import ledger
+
+STALE = ledger.LEASE + timedelta(seconds=1)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = ledger.open_ledger(Settings(data_dir=tmp_path))
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def add(engine: Engine, training_id: str, status: TrainingStatus, *, age: timedelta = timedelta(0)) -> None:
+    with Session(engine) as session, session.begin():
+        session.add(
+            Training(
+                id=training_id,
+                status=status,
+                request={"model": "lightgcn"},
+                requested_by="k",
+                created_at=utc_now() - age,
+                heartbeat_at=utc_now() - age,
+            )
+        )
+
+
+def read(engine: Engine, training_id: str) -> Training:
+    with Session(engine) as session:
+        return session.get_one(Training, training_id)
+
+
+def test_one_worker_gets_a_queued_run(engine: Engine) -> None:
+    add(engine, "t1", TrainingStatus.QUEUED)
+    first = ledger.claim_training(engine, "t1")
+    assert first is not None
+    assert first.status == TrainingStatus.RUNNING
+    assert ledger.claim_training(engine, "t1") is None
+
+
+def test_a_run_whose_worker_is_lost_can_be_claimed(engine: Engine) -> None:
+    add(engine, "t1", TrainingStatus.RUNNING, age=STALE)
+    assert ledger.claim_training(engine, "t1") is not None
+
+
+@pytest.mark.parametrize("status", [s for s in TrainingStatus if s.is_final])
+def test_a_final_run_is_never_claimed(engine: Engine, status: TrainingStatus) -> None:
+    add(engine, "t1", status, age=STALE)
+    assert ledger.claim_training(engine, "t1") is None
+
+
+def test_a_heartbeat_tells_of_a_cancel(engine: Engine) -> None:
+    add(engine, "t1", TrainingStatus.RUNNING)
+    assert ledger.beat(engine, "t1", percent=10.0)
+    assert read(engine, "t1").version == 1
+    with Session(engine) as session, session.begin():
+        session.get_one(Training, "t1").cancel_requested_at = utc_now()
+    assert not ledger.beat(engine, "t1")
+
+
+def test_a_final_state_stays(engine: Engine) -> None:
+    add(engine, "t1", TrainingStatus.RUNNING)
+    ledger.end_training(engine, "t1", TrainingStatus.CANCELLED)
+    ledger.end_training(engine, "t1", TrainingStatus.SUCCEEDED)
+    assert read(engine, "t1").status == TrainingStatus.CANCELLED
+    assert not ledger.beat(engine, "t1")
+
+
+def test_lost_runs_are_found(engine: Engine) -> None:
+    add(engine, "lost", TrainingStatus.RUNNING, age=STALE)
+    add(engine, "waiting", TrainingStatus.QUEUED, age=STALE)
+    add(engine, "new", TrainingStatus.QUEUED)
+    add(engine, "done", TrainingStatus.SUCCEEDED, age=STALE)
+    assert ledger.lost_trainings(engine) == ["lost", "waiting"]
+    assert set(ledger.lost_trainings(engine, at_start=True)) == {"lost", "waiting", "new"}
+
+
+def test_a_queue_that_moves_is_left_alone(engine: Engine) -> None:
+    add(engine, "live", TrainingStatus.RUNNING)
+    add(engine, "waiting", TrainingStatus.QUEUED, age=STALE)
+    assert ledger.lost_trainings(engine) == []
+
+
+def test_an_interrupted_run_goes_back_to_the_queue(engine: Engine) -> None:
+    add(engine, "t1", TrainingStatus.RUNNING)
+    ledger.requeue_training(engine, "t1")
+    assert read(engine, "t1").status == TrainingStatus.QUEUED
+    assert ledger.claim_training(engine, "t1") is not None

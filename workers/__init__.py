@@ -1,0 +1,1 @@
+"""Background processes of the platform: ingestion, training and publication."""

@@ -1,0 +1,67 @@
+"""The Celery application: tasks by name, redelivery of what a lost worker held."""
+
+import logging
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+
+from lsec.core.jobs import REQUEUE_JOB, TRAIN_JOB, TRAIN_QUEUE
+from lsec.core.settings import Settings
+from workers.ledger import lost_trainings, open_ledger
+from workers.trainings import STOPPING, run_training
+
+VISIBILITY_TIMEOUT_S = 24 * 3600
+"""Longer than any training: the broker must not hand a running job to a second worker."""
+REQUEUE_EVERY_S = 15.0
+
+log = logging.getLogger(__name__)
+settings = Settings()
+
+
+def make_app(settings: Settings) -> Celery:
+    """A Celery app on the settings' broker, without a result backend: states live in the ledger."""
+    app = Celery("lsec", broker=settings.broker_url.get_secret_value())
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_default_queue=TRAIN_QUEUE,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
+        visibility_timeout=VISIBILITY_TIMEOUT_S,
+        worker_hijack_root_logger=False,
+        beat_schedule={"requeue-lost-trainings": {"task": REQUEUE_JOB, "schedule": REQUEUE_EVERY_S}},
+    )
+    return app
+
+
+app = make_app(settings)
+
+
+@app.task(name=TRAIN_JOB)  # type: ignore[untyped-decorator]  # celery ships no types
+def train(training_id: str) -> None:
+    """Run one training; a duplicate delivery finds it claimed and does nothing."""
+    status = run_training(settings, training_id)
+    log.info("training %s: %s", training_id, status or "nothing to do")
+
+
+@app.task(name=REQUEUE_JOB)  # type: ignore[untyped-decorator]  # celery ships no types
+def requeue_lost_trainings(*, at_start: bool = False) -> None:
+    """Send the jobs of runs that no worker holds again; the claim makes a duplicate harmless."""
+    engine = open_ledger(settings)
+    try:
+        for training_id in lost_trainings(engine, at_start=at_start):
+            app.send_task(TRAIN_JOB, args=[training_id], queue=TRAIN_QUEUE)
+    finally:
+        engine.dispose()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]  # celery ships no types
+def _requeue_at_start(**_: object) -> None:
+    requeue_lost_trainings(at_start=True)
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery ships no types
+def _give_runs_back(**_: object) -> None:
+    STOPPING.set()

@@ -1,0 +1,36 @@
+"""Health of a worker process, for container health checks: `python -m workers.health ingester|worker`."""
+
+import sys
+
+import redis
+
+from lsec.core.event_log import LogKeys
+from lsec.core.settings import Settings
+
+
+def ingester_is_alive(settings: Settings, shard: int = 0) -> bool:
+    """Whether the shard's ingester has renewed its heartbeat within its expiry."""
+    with redis.Redis.from_url(settings.log_url.get_secret_value()) as client:
+        return bool(client.exists(LogKeys(shard).ingester))
+
+
+def worker_is_alive() -> bool:
+    """Whether any Celery worker answers a ping within a few seconds."""
+    from workers.celery_app import app  # only here: it loads the training's dependencies
+
+    return bool(app.control.ping(timeout=5.0))
+
+
+def main() -> int:
+    """Entry point: 0 when alive, 1 when not, 2 for an unknown part."""
+    match sys.argv[1:]:
+        case ["ingester"]:
+            return 0 if ingester_is_alive(Settings()) else 1
+        case ["worker"]:
+            return 0 if worker_is_alive() else 1
+    print("usage: python -m workers.health ingester|worker", file=sys.stderr)  # noqa: T201 - a command
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The ingester: drains a shard of the event log into the graph, each event exactly once."""

@@ -1,0 +1,76 @@
+"""What can go wrong with a batch: its data, another writer, or a service that is away."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import neo4j.exceptions
+import redis.exceptions
+import sqlalchemy.exc
+
+from lsec.core.errors import LsecError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+LOG_EVERY_S = 30.0
+OUTAGES = (
+    neo4j.exceptions.Neo4jError,
+    neo4j.exceptions.DriverError,
+    redis.exceptions.RedisError,
+    sqlalchemy.exc.OperationalError,
+    OSError,
+)
+_CONSTRAINT = "Neo.ClientError.Schema.ConstraintValidationFailed"
+_DATA_FAULTS = ("Neo.ClientError.Statement.", "Neo.ClientError.Schema.", "Neo.ClientError.Procedure.")
+
+
+class DataFault(LsecError):
+    """The graph refuses a batch for what is in it."""
+
+
+class PositionMoved(LsecError):
+    """Another ingester moved the shard's position, or an earlier commit of this one did."""
+
+
+class NodesChanged(LsecError):
+    """Nodes that were known are gone, or new ones are there already: look them up again."""
+
+
+class Stopped(LsecError):
+    """The ingester was told to stop while it waited for a service."""
+
+
+def fault_of(error: neo4j.exceptions.Neo4jError) -> LsecError | None:
+    """What the batch's own fault is, or None when Neo4j itself failed and it may be tried again.
+
+    Of the client errors only those of statements and constraints come from data: others tell of
+    access, routing or a transaction that Neo4j ended.
+    """
+    code = error.code or ""
+    if error.is_retryable() or not code.startswith(_DATA_FAULTS):
+        return None
+    message = (error.message or code)[:500]
+    return NodesChanged(message) if code == _CONSTRAINT else DataFault(message)
+
+
+def keep_trying(action: Callable[[], Result], *, pause: Callable[[float], bool]) -> Result:
+    """The action's result, however long the services it needs are away.
+
+    `pause` waits for some seconds and tells whether to stop, which raises Stopped.
+    """
+    wait_s, logged_at = FIRST_WAIT_S, -LOG_EVERY_S
+    while True:
+        try:
+            return action()
+        except OUTAGES as error:
+            if time.monotonic() - logged_at >= LOG_EVERY_S:
+                logged_at = time.monotonic()
+                logger.warning("Waiting for a service: %s: %s", type(error).__name__, str(error)[:300])
+        if pause(wait_s):
+            raise Stopped("Told to stop while a service was away.")
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -1,0 +1,203 @@
+"""The loop of one shard: read, apply, tell; each step may be cut off anywhere and done again."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from typing import Any
+
+import neo4j
+import redis
+from sqlalchemy import Engine
+
+from graph_schema.events import Event
+from lsec.core.errors import LogMismatch
+from lsec.core.event_log import (
+    MAX_CHANGES,
+    START_POSITION,
+    Committed,
+    LogKeys,
+    committed_fields,
+    encode_changes,
+    new_epoch,
+    parse_committed,
+    position_key,
+)
+from lsec.core.settings import Settings
+from workers.ingest.aggregate import changed_ids
+from workers.ingest.apply import GraphWriter, Offset
+from workers.ingest.entries import (
+    REMEDY,
+    Entry,
+    LogReader,
+    check_sequence,
+    decode_entries,
+    events_of,
+    split_entries,
+)
+from workers.ingest.faults import DataFault, PositionMoved, keep_trying
+from workers.ingest.isolate import damaged_letter, dead_letter, isolate, store_dead_letters
+from workers.ingest.lease import Lease
+
+logger = logging.getLogger(__name__)
+
+CHECK_EVERY_S = 2.0
+TRIM_EVERY_S = 5.0
+CHANGES_KEPT_MS = 300_000
+"""An API process that is further behind than this reads from the graph anew."""
+
+
+class Ingester:
+    """Drains one shard of the log into the graph.
+
+    `lease` keeps a second ingester of the shard waiting; should both run nevertheless, the position
+    in the graph lets only one of them commit, and the other reads it anew.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        shard: int,
+        driver: neo4j.Driver,
+        client: redis.Redis,
+        engine: Engine,
+        lease: Lease,
+    ) -> None:
+        self._settings = settings
+        self._shard = shard
+        self._client = client
+        self._engine = engine
+        self._lease = lease
+        self._keys = LogKeys(shard)
+        self._reader = LogReader(client, self._keys)
+        self._writer = GraphWriter(driver, shard=shard, pause=lease.pause)
+        self._offset = Offset("", START_POSITION, 0)
+        self._checked_at = self._trimmed_at = 0.0
+
+    @property
+    def offset(self) -> Offset:
+        """How far this ingester knows the graph to be."""
+        return self._offset
+
+    def start(self, *, adopt_log: bool = False) -> None:
+        """Find where the graph is in the log, and tell what a killed predecessor had no time to tell.
+
+        LogMismatch if graph and log do not belong together; `adopt_log` takes the log as it is.
+        """
+        self._reader.forget()
+        found = self._writer.read_offset()
+        if found is None or adopt_log:
+            self._offset = self._new_offset(found, adopt_log=adopt_log)
+            self._check_log()
+            self._writer.adopt(self._offset)
+        else:
+            self._offset = found
+            self._check_log()
+        committed = parse_committed(self._client.hgetall(self._keys.committed))
+        if position_key(committed.position) < position_key(self._offset.position):
+            self._tell(events_of(self._reader.between(committed.position, self._offset.position)))
+
+    def step(self, *, block_ms: int = 500) -> int:
+        """Apply the next batch; the number of its chunks, 0 if none came within `block_ms`."""
+        now = time.monotonic()
+        if now - self._checked_at >= CHECK_EVERY_S:
+            self._check_log()
+            self._checked_at = now
+        if now - self._trimmed_at >= TRIM_EVERY_S:
+            self.trim()
+            self._trimmed_at = now
+        entries = self._reader.read(
+            self._offset.position, max_events=self._settings.ingest_batch_events, block_ms=block_ms
+        )
+        if not entries:
+            return 0
+        num_events = check_sequence(entries, self._offset.num_events)
+        moved = Offset(self._offset.epoch, entries[-1].entry_id, num_events)
+        try:
+            events = self._apply(entries, moved)
+        except PositionMoved:
+            if self._writer.read_offset() != moved:
+                logger.warning("Another ingester moved shard %d; reading its position anew.", self._shard)
+                self.start()
+                return 0
+            # A commit whose answer was lost.
+            events = events_of(entries)
+        self._offset = moved
+        keep_trying(lambda: self._tell(events), pause=self._lease.pause)
+        return len(entries)
+
+    def _apply(self, entries: Sequence[Entry], moved: Offset) -> list[Event]:
+        try:
+            events = decode_entries(entries)
+            self._writer.apply(events, held=self._offset, moved=moved)
+        except (DataFault, ValueError) as fault:
+            logger.warning("Isolating what is wrong up to %s: %s", moved.position, str(fault)[:300])
+            return self._apply_good(entries, moved)
+        return events
+
+    def _apply_good(self, entries: Sequence[Entry], moved: Offset) -> list[Event]:
+        """Keep the offenders as dead letters, then apply the others."""
+        held = self._offset
+        events, damaged = split_entries(entries)
+        good, refused = isolate(events, lambda part: self._writer.rehearse(part, held=held))
+        letters = [damaged_letter(each, epoch=held.epoch, shard=self._shard) for each in damaged]
+        letters += [
+            dead_letter(logged, reason, epoch=held.epoch, shard=self._shard) for logged, reason in refused
+        ]
+        keep_trying(lambda: store_dead_letters(self._engine, letters), pause=self._lease.pause)
+        logger.error("Kept %d dead letters up to %s.", len(letters), moved.position)
+        applied = [logged.event for logged in good]
+        self._writer.apply(applied, held=held, moved=moved)
+        return applied
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Publish what changed and mirror the position, both or neither."""
+        changes = changed_ids(events)
+        committed = Committed(self._offset.position, self._offset.num_events, int(time.time() * 1000))
+        mirror: dict[Any, Any] = committed_fields(committed)  # the client's types are invariant
+        with self._client.pipeline(transaction=True) as pipe:
+            if changes:
+                fields: dict[Any, Any] = {"p": self._offset.position, "c": encode_changes(changes)}
+                pipe.xadd(self._keys.changes, fields, maxlen=MAX_CHANGES, approximate=True)
+            pipe.hset(self._keys.committed, mapping=mirror)
+            pipe.execute()
+
+    def trim(self) -> None:
+        """Drop committed chunks that are older than the retention, and old changes."""
+        seconds, microseconds = self._client.time()
+        now_ms = seconds * 1000 + microseconds // 1000
+        oldest = (max(0, now_ms - self._settings.log_retention_s * 1000), 0)
+        milliseconds, sequence = min(oldest, position_key(self._offset.position))
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.xtrim(self._keys.log, minid=f"{milliseconds}-{sequence}", approximate=True)
+            pipe.xtrim(self._keys.changes, minid=str(now_ms - CHANGES_KEPT_MS), approximate=True)
+            pipe.execute()
+
+    def _new_offset(self, found: Offset | None, *, adopt_log: bool) -> Offset:
+        """Where to begin in this log: at its start, or by decision where it can be gone on with."""
+        self._client.set(self._keys.epoch, new_epoch(), nx=True)
+        state = self._reader.state(START_POSITION)
+        offset = Offset(state.epoch or "", START_POSITION, 0)
+        if adopt_log:
+            if found is not None and found.epoch == state.epoch:
+                state = self._reader.state(found.position)
+                offset = found
+            num_before = state.appended if state.first is None else state.first.num_before
+            offset = replace(offset, num_events=num_before)
+            logger.warning("Adopting log %s at %s with %d events.", *astuple(offset))
+        return offset
+
+    def _check_log(self) -> None:
+        """LogMismatch unless the log is the graph's and goes on where the graph is."""
+        state = self._reader.state(self._offset.position)
+        if state.epoch != self._offset.epoch:
+            raise LogMismatch(
+                f"The graph follows log {self._offset.epoch}, but the log is {state.epoch or 'empty'}.",
+                remedy=REMEDY,
+            )
+        if state.first is not None:
+            check_sequence([state.first], self._offset.num_events)
+        elif state.appended != self._offset.num_events:
+            missing = state.appended - self._offset.num_events
+            raise LogMismatch(f"The log lost {missing} events that the graph lacks.", remedy=REMEDY)

@@ -1,0 +1,20 @@
+"""`python -m workers.training RUN_FOLDER`: the training subprocess.
+
+Progress goes to stdout, one JSON object a line. The exit status is 0 when the artifact is there, 3 when the
+input cannot be trained on (the last line is then `{"error": ...}`), and 4 when the parent is gone.
+"""
+
+import os
+import sys
+
+from workers.training.parent import exit_with_parent
+
+if __name__ == "__main__":
+    # Before torch, whose import takes seconds in which the parent may go.
+    exit_with_parent()
+    # A step has hundreds of barriers. Beside other busy processes OpenMP's long spin at each makes it twice
+    # as slow as this short one, which costs nothing on idle cores. Read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    from workers.training.run import main
+
+    sys.exit(main(sys.argv[1:]))

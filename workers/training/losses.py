@@ -1,0 +1,129 @@
+"""The softmax loss over sampled targets, fused and chunked so that it never holds all its logits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.training.graph import SparseMatrix, incidence
+
+CPU_CHUNK_ROWS = 256
+"""Logits of so many users stay in the CPU's cache between the passes over them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Distinct (user, target) pairs that the users' vectors are to predict, ready for the loss.
+
+    `active_users` [A] are those with a pair, `degrees` [U] how many each has, `target_degrees` [T] likewise.
+    """
+
+    pairs: SparseMatrix
+    num_pairs: int
+    active_users: Tensor
+    degrees: Tensor
+    target_degrees: Tensor
+
+    @classmethod
+    def from_pairs(
+        cls,
+        users: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        *,
+        shape: tuple[int, int],
+        device: torch.device,
+    ) -> "Task":
+        """The task of these distinct pairs among shape = (number of users, number of targets)."""
+        degrees = np.bincount(users, minlength=shape[0])
+        target_degrees = np.bincount(targets, minlength=shape[1])
+        return cls(
+            incidence(users, targets, shape=shape, device=device),
+            len(users),
+            torch.from_numpy(np.flatnonzero(degrees)).to(device),
+            torch.from_numpy(degrees.astype(np.float32)).to(device),
+            torch.from_numpy(target_degrees.astype(np.float32)).to(device),
+        )
+
+
+def softmax_loss(
+    task: Task,
+    users: Tensor,
+    targets: Tensor,
+    *,
+    temperature: float,
+    bias: Tensor | None = None,
+    num_users: int,
+    num_targets: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Mean over the pairs of −s(u, t) + log Σ_j exp s(u, j).
+
+    s(u, j) = users[u]·targets[j] / temperature + bias[j] of unit vectors users[U, d] and targets[T, d]. The
+    sum runs over num_targets uniform targets that the step shares, and over num_users random users with a
+    pair, rescaled to all of them.
+    """
+    sampled_users = _sample(task.active_users, num_users, generator)
+    all_targets = torch.arange(len(targets), device=targets.device)
+    sampled_targets = _sample(all_targets, num_targets, generator)
+    rescaling = len(task.active_users) / len(sampled_users)
+    if bias is None:
+        bias = targets.new_zeros(len(targets))
+    # Σ over pairs of u·t is Σ_u u·(B t): one more sparse product, and no gather for each pair.
+    positive = (users * (task.pairs @ targets)).sum() / temperature + bias @ task.target_degrees
+    negative: Tensor = _WeightedLogSumExp.apply(
+        users.index_select(0, sampled_users),
+        targets.index_select(0, sampled_targets),
+        bias.index_select(0, sampled_targets),
+        task.degrees.index_select(0, sampled_users) * rescaling,
+        temperature,
+    )
+    return (negative - positive) / task.num_pairs
+
+
+def _sample(rows: Tensor, num: int, generator: torch.Generator) -> Tensor:
+    """At most num of these rows, uniformly; drawn on the CPU, so that all devices see the same."""
+    if len(rows) <= num:
+        return rows
+    return rows[torch.randperm(len(rows), generator=generator)[:num].to(rows.device)]
+
+
+class _WeightedLogSumExp(torch.autograd.Function):
+    """Σ_n weights[n] · log Σ_m exp(users[n]·targets[m]/temperature + bias[m]).
+
+    The gradients are made along with the value, chunk by chunk: autograd would keep several [n, m] tables and
+    take twice the time.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, users: Tensor, targets: Tensor, bias: Tensor, weights: Tensor, temperature: float
+    ) -> Tensor:
+        chunk_rows = CPU_CHUNK_ROWS if users.device.type == "cpu" else len(users)
+        total = users.new_zeros(())
+        for_users = torch.empty_like(users)
+        for_targets = torch.zeros_like(targets)
+        for_bias = torch.zeros_like(bias)
+        buffer = users.new_empty(min(chunk_rows, len(users)), len(targets))
+        for start in range(0, len(users), chunk_rows):
+            rows, weight = users[start : start + chunk_rows], weights[start : start + chunk_rows, None]
+            logits = torch.addmm(bias, rows, targets.T, alpha=1 / temperature, out=buffer[: len(rows)])
+            highest = logits.amax(dim=1, keepdim=True)
+            exponentials = logits.sub_(highest).exp_()
+            sums = exponentials.sum(dim=1, keepdim=True)
+            total += (weight * (sums.log() + highest)).sum()
+            scale = weight / sums
+            torch.mm(exponentials, targets, out=for_users[start : start + chunk_rows])
+            for_users[start : start + chunk_rows] *= scale / temperature
+            for_targets.addmm_(exponentials.T, rows * scale, alpha=1 / temperature)
+            for_bias.addmv_(exponentials.T, scale[:, 0])
+        ctx.save_for_backward(for_users, for_targets, for_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        for_users, for_targets, for_bias = ctx.saved_tensors
+        gradient = gradients[0]
+        return gradient * for_users, gradient * for_targets, gradient * for_bias, None, None
