@@ -5,12 +5,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from lsec.core.ledger import Base, sync_url
-from lsec.core.settings import Settings
+from lsec.core.settings import load_settings
 
 
 def run_migrations() -> None:
     """Run them in one transaction, on one connection."""
-    url = context.config.attributes.get("url") or sync_url(Settings().ledger_url)
+    url = context.config.attributes.get("url") or sync_url(load_settings().ledger_url)
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         context.configure(

@@ -1,11 +1,10 @@
 """Recommendation latency and requests per second beside a bare FastAPI route, on a stack of its own.
 
-`python -m bench.serving [--quick] [--json]`: fills a graph, trains and publishes a release for real, then
+`python -m bench.serving [--quick] [--json FILE]`: fills a graph, trains and publishes a release for real, then
 asks for random users' recommendations over kept-alive connections. The load shares this machine's cores
 with the server, so compare the ratios.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -24,10 +23,9 @@ from pathlib import Path
 import neo4j
 import numpy as np
 from fastapi import FastAPI, Response
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.orm import Session
 
+from bench.report import parser, report
 from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.core.jobs import DEFAULT_MODEL, new_id
@@ -254,26 +252,12 @@ def run(market: Market, seconds: float, data_dir: Path) -> list[Measure]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small market and short runs")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    arguments = parser.parse_args()
-    market = Market(400, 200, 20) if arguments.quick else Market(5000, 5000, 200)
+    options = parser(__doc__).parse_args()
+    market = Market(400, 200, 20) if options.quick else Market(5000, 5000, 200)
     with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
-        measures = run(market, 2.0 if arguments.quick else 8.0, Path(folder))
-    if arguments.json:
-        print(json.dumps({"market": asdict(market), "measures": [asdict(m) for m in measures]}, indent=2))
-        return
-    table = Table("request", "p50 ms", "p99 ms", f"requests/s at {CONCURRENCY}", "of bare")
-    for row in measures:
-        table.add_row(
-            row.name,
-            f"{row.p50_ms}",
-            f"{row.p99_ms}",
-            f"{row.requests_per_s}",
-            f"{row.requests_per_s_of_bare}",
-        )
-    Console().print(table)
+        measures = run(market, 1.0 if options.quick else 8.0, Path(folder))
+    figures = {m.name: {k: v for k, v in asdict(m).items() if k != "name"} for m in measures}
+    report(f"{market.users:,} users, {CONCURRENCY} connections", figures, options.json)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ dense and sparse products alone, without exponentials, normalisation and optimis
 only their ratios carry over to another machine.
 """
 
-import argparse
-import json
 import statistics
 import time
 import warnings
@@ -18,9 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
+from bench.report import parser, report
 from lsec.client.paper_layout import find_table
 from workers.training.data import Interactions, Pairs, distinct_pairs
 from workers.training.graph import SparseMatrix, normalised_incidence
@@ -32,22 +29,13 @@ Figures = dict[str, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, help="folder in the paper's layout")
-    parser.add_argument("--quick", action="store_true", help="a few repetitions")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, help="folder in the paper's layout")
+    options = arguments.parse_args()
     name = options.data.name if options.data else "random"
     data = read_layout(options.data) if options.data else random_market()
     figures = measure(data, num_repetitions=5 if options.quick else 30)
-    table = Table("figure", "value", title=f"training step, {name}, {torch.get_num_threads()} threads")
-    for figure, value in figures.items():
-        table.add_row(figure, f"{value:,.2f}" if value < 1000 else f"{value:,.0f}")
-    Console().print(table)
-    if options.json:
-        options.json.write_text(json.dumps({name: figures}, indent=2))
+    report(f"training step, {torch.get_num_threads()} threads", {name: figures}, options.json)
 
 
 def measure(data: Interactions, *, num_repetitions: int) -> Figures:

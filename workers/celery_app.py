@@ -6,7 +6,7 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
 from lsec.core.jobs import REQUEUE_JOB, TRAIN_JOB, TRAIN_QUEUE
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 from workers.ledger import lost_trainings, open_ledger
 from workers.trainings import STOPPING, run_training
 
@@ -15,7 +15,7 @@ VISIBILITY_TIMEOUT_S = 24 * 3600
 REQUEUE_EVERY_S = 15.0
 
 log = logging.getLogger(__name__)
-settings = Settings()
+settings = load_settings()
 
 
 def make_app(settings: Settings) -> Celery:

@@ -5,7 +5,7 @@ import sys
 import redis
 
 from lsec.core.event_log import LogKeys
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 
 
 def ingester_is_alive(settings: Settings, shard: int = 0) -> bool:
@@ -25,7 +25,7 @@ def main() -> int:
     """Entry point: 0 when alive, 1 when not, 2 for an unknown part."""
     match sys.argv[1:]:
         case ["ingester"]:
-            return 0 if ingester_is_alive(Settings()) else 1
+            return 0 if ingester_is_alive(load_settings()) else 1
         case ["worker"]:
             return 0 if worker_is_alive() else 1
     print("usage: python -m workers.health ingester|worker", file=sys.stderr)  # noqa: T201 - a command

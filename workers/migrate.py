@@ -12,7 +12,7 @@ from neo4j_python_migrations.executor import Executor
 from graph_schema.queries import QUERIES_DIR
 from lsec.core.errors import LsecError
 from lsec.core.ledger import sync_url
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 from workers.graph import open_driver
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,7 @@ def migrate_graph(driver: neo4j.Driver) -> list[str]:
 def main() -> int:
     """Entry point: migrate by the settings in the environment."""
     try:
-        migrate(Settings(), report=lambda line: print(line, flush=True))  # noqa: T201 - this is a command
+        migrate(load_settings(), report=lambda line: print(line, flush=True))  # noqa: T201 - this is a command
     except LsecError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

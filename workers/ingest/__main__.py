@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lsec.core.errors import LogMismatch
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 from workers.graph import open_driver
 from workers.ingest.faults import Stopped, keep_trying
 from workers.ingest.ingester import Ingester
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shard", type=int, default=0, help="shard to drain, from 0")
     parser.add_argument("--adopt-log", action="store_true", help="go on with the log as it is, gap or not")
     options = parser.parse_args(arguments)
-    settings = Settings()
+    settings = load_settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("neo4j").setLevel(logging.ERROR)
     if not 0 <= options.shard < settings.shards:

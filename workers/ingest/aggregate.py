@@ -165,7 +165,9 @@ def _add_stream(batch: Batch, event: StreamStarted | StreamEnded, at: int) -> No
 
 
 def _add_showcase(batch: Batch, event: ProductShowcased, at: int) -> None:
-    _count(batch.sells, (event.streamer_id, event.product_id), at, 1)
+    # Outside a stream it only states that the streamer sells the product: no count, so that a catalogue
+    # can be sent again at any time.
+    _count(batch.sells, (event.streamer_id, event.product_id), at, 1 if event.stream_id else 0)
     if event.stream_id:
         _count(batch.showcased, (event.stream_id, event.product_id), at, 1)
 

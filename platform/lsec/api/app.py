@@ -18,7 +18,7 @@ from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.api.stores.releases import ReleaseStore
 from lsec.api.stores.trainings import TrainingStore, make_sender
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 
 DESCRIPTION = (
     "Live-stream e-commerce events go in, recommendations and influence come out. "
@@ -28,7 +28,7 @@ DESCRIPTION = (
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application on `settings`, by default those of the environment (for `uvicorn --factory`)."""
-    settings = settings or Settings()
+    settings = settings or load_settings()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:

@@ -14,13 +14,13 @@ from rich.status import Status
 from lsec.cli import influence, serving
 from lsec.cli.demo_source import DemoRecord, Source, open_source, write_record
 from lsec.cli.events import send_all
-from lsec.cli.options import api_url, extra, read_settings
+from lsec.cli.options import api_url, extra
 from lsec.cli.output import err, out, print_table
 from lsec.cli.training import watch
 from lsec.client import Client
 from lsec.client.answers import Recommendations
 from lsec.core.errors import LsecError
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 
 NUM_USERS = 3
 PUBLICATION_TIMEOUT_S = 60.0
@@ -168,7 +168,7 @@ def _demo_settings(data_dir: Path) -> Settings:
     # Here, as `demo` has found by now that the extra is there.
     from lsec.local.sockets import port_is_free
 
-    settings = read_settings()
+    settings = load_settings()
     ports = ("api_port", "bolt_port", "valkey_port")
     own: dict[str, object] = {"data_dir": data_dir, "artifacts_dir": None, "runs_dir": None, "sql_url": None}
     taken = {name: 0 for name in ports if not port_is_free(getattr(settings, name))}

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lsec.cli.options import Json, read_settings
+from lsec.cli.options import Json
 from lsec.cli.output import out, print_json, print_table
 from lsec.client.paper_layout import read_candidates
 from lsec.core.artifact import evaluate_lists, open_artifact
 from lsec.core.errors import InvalidInput
+from lsec.core.settings import load_settings
 
 NAMES = {
     "auc": "AUC",
@@ -43,7 +44,7 @@ def evaluate(
     if Path(release).name != release:
         raise InvalidInput(f"{release!r} is no id of a release.")
     started = time.monotonic()
-    artifact = open_artifact(read_settings().artifacts_path / release)
+    artifact = open_artifact(load_settings().artifacts_path / release)
     results = []
     for path in lists:
         rows = list(read_candidates(path))

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from lsec.cli.options import Json, extra, read_settings
+from lsec.cli.options import Json, extra
 from lsec.cli.output import err, out, print_json, print_table
+from lsec.core.settings import load_settings
 
 app = typer.Typer(
     help="API keys, directly on the database of LSEC_SQL_URL or LSEC_DATA_DIR.", no_args_is_help=True
@@ -33,7 +34,7 @@ def create(
     """Make a key. Its secret is shown this once: on the output alone, so that a script can take it."""
     with extra("api"):
         from lsec.cli import key_ledger
-    key, secret = asyncio.run(key_ledger.create(read_settings(), name, scope))
+    key, secret = asyncio.run(key_ledger.create(load_settings(), name, scope))
     if as_json:
         print_json({"id": key.id, "name": key.name, "scope": key.scope, "key": secret})
         return
@@ -48,7 +49,7 @@ def list_keys(*, as_json: Json = False) -> None:
     """List all keys, without their secrets."""
     with extra("api"):
         from lsec.cli import key_ledger
-    keys = asyncio.run(key_ledger.list_keys(read_settings()))
+    keys = asyncio.run(key_ledger.list_keys(load_settings()))
     columns = ("id", "name", "scope", "created_at", "revoked_at")
     rows = [tuple(getattr(key, column) for column in columns) for key in keys]
     if as_json:
@@ -62,5 +63,5 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="Id of a
     """Revoke a key; the API refuses it within a second."""
     with extra("api"):
         from lsec.cli import key_ledger
-    asyncio.run(key_ledger.revoke(read_settings(), key_id))
+    asyncio.run(key_ledger.revoke(load_settings(), key_id))
     out.print(f"Key {key_id} is revoked.", markup=False)

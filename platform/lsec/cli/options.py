@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
-import pydantic
 import typer
 
 from lsec.client import Client
@@ -58,18 +57,6 @@ def api_url(settings: Settings) -> str:
 def in_utc(moment: datetime | None) -> datetime | None:
     """The moment with a zone: UTC where none was given."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def read_settings() -> Settings:
-    """The settings of the environment; InvalidInput that names each bad one."""
-    try:
-        return Settings()
-    except pydantic.ValidationError as error:
-        bad = "; ".join(
-            f"LSEC_{'_'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
-            for each in error.errors()
-        )
-        raise InvalidInput(f"Bad settings: {bad}.", remedy="Change or unset these variables.") from error
 
 
 @contextmanager

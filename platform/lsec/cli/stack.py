@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lsec.cli.options import Json, api_url, extra, read_settings
+from lsec.cli.options import Json, api_url, extra
 from lsec.cli.output import err, out, print_json, print_table
 from lsec.core.errors import InvalidInput
-from lsec.core.settings import Settings
+from lsec.core.settings import Settings, load_settings
 
 DataDir = Annotated[
     Path | None,
@@ -117,10 +117,10 @@ def migrate() -> None:
     """Bring the ledger and the graph to this version; again changes nothing. `lsec up` does it itself."""
     with extra("workers", "api"):
         from workers.migrate import migrate as run
-    run(read_settings(), report=lambda line: err.print(line, markup=False))
+    run(load_settings(), report=lambda line: err.print(line, markup=False))
     out.print("The ledger and the graph are at this version.")
 
 
 def _settings(data_dir: Path | None) -> Settings:
-    settings = read_settings()
+    settings = load_settings()
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})

@@ -1,18 +1,27 @@
 """The platform's settings: read from `LSEC_*` once in each entry point and passed down."""
 
+import difflib
+import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lsec.core.errors import InvalidInput
 
 MIB = 1024 * 1024
 
+PREFIX = "LSEC_"
+OTHER_VARIABLES = re.compile(r"LSEC_(URL|API_KEY|SQL_PASSWORD|TEST_.*)")
+"""Variables that are no settings of the server: the client's, compose's, those of tests."""
+
 
 class Settings(BaseSettings):
-    """Frozen, typed and bounded; an unknown `LSEC_*` name is an error in `load_settings`."""
+    """Frozen, typed and bounded; `load_settings` reads them from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="LSEC_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     data_dir: Path = Field(Path(".lsec"), description="Folder of the embedded stack, runs and artifacts")
     artifacts_dir: Path | None = Field(None, description="Released artifacts; default DATA_DIR/artifacts")
@@ -78,3 +87,20 @@ class Settings(BaseSettings):
         if self.sql_url is not None:
             return self.sql_url.get_secret_value()
         return f"sqlite:///{(self.data_dir / 'ledger.sqlite').absolute()}"
+
+
+def load_settings() -> Settings:
+    """The settings of the environment; InvalidInput that names each bad or unknown variable."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known and not OTHER_VARIABLES.fullmatch(name):
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"Did you mean {close[0]}?" if close else "Unset it; the README lists all settings."
+            raise InvalidInput(f"There is no setting {name}.", remedy=meant)
+    try:
+        return Settings()
+    except ValidationError as error:
+        bad = "; ".join(
+            f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()
+        )
+        raise InvalidInput(f"Bad settings: {bad}.", remedy="Change or unset these variables.") from error

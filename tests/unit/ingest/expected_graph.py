@@ -61,7 +61,12 @@ def _add_counters(graph: Graph, events: Sequence[ev.Event]) -> None:
                 lowest = min(event.position, graph[key].get("min_position", event.position))
                 graph[key]["min_position"] = lowest
             case ev.ProductShowcased():
-                _count(graph, ("SELLS", event.streamer_id, event.product_id), event, count=1)
+                _count(
+                    graph,
+                    ("SELLS", event.streamer_id, event.product_id),
+                    event,
+                    count=int(bool(event.stream_id)),
+                )
                 if event.stream_id:
                     _count(graph, ("SHOWCASED", event.stream_id, event.product_id), event, count=1)
 
