@@ -21,11 +21,11 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def report(title: str, figures: Figures, json_path: Path | None) -> None:
-    """Print the figures as a table, a row an object, and write them to `json_path` if there is one."""
-    columns = list(dict.fromkeys(name for row in figures.values() for name in row))
-    table = Table("", *columns, title=title)
-    for name, row in figures.items():
-        table.add_row(name, *(_shown(row.get(column)) for column in columns))
+    """Print the figures as a table, a row a figure, and write them to `json_path` if there is one."""
+    names = list(dict.fromkeys(name for column in figures.values() for name in column))
+    table = Table("", *figures, title=title)
+    for name in names:
+        table.add_row(name, *(_shown(column.get(name)) for column in figures.values()))
     Console().print(table)
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
