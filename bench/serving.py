@@ -1,7 +1,7 @@
 """Recommendation latency and requests per second beside a bare FastAPI route, on a stack of its own.
 
-`python -m bench.serving [--quick] [--json FILE]`: fills a graph, trains and publishes a release, then asks for random users' recommendations over kept-alive connections. The load shares this machine's cores
-with the server, so compare the ratios.
+Fills a graph, trains and publishes a release, then asks for random users' recommendations over kept-alive
+connections. The load shares this machine's cores with the server, so compare the ratios.
 """
 
 import asyncio
