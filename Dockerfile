@@ -1,6 +1,6 @@
 # One file, two images: `api` without torch, `worker` with it (ingester, training, beat, migrations).
 FROM python:3.13-slim AS base
-ENV PYTHONUNBUFFERED=1 UV_PROJECT_ENVIRONMENT=/app/.venv UV_LINK_MODE=copy PATH=/app/.venv/bin:$PATH
+ENV PYTHONUNBUFFERED=1 UV_PROJECT_ENVIRONMENT=/app/.venv UV_NO_CACHE=1 PATH=/app/.venv/bin:$PATH
 RUN pip install --no-cache-dir uv && useradd --create-home --uid 10001 lsec && install -d -o lsec /app /data
 WORKDIR /app
 USER lsec

@@ -1,7 +1,7 @@
 """Runs the ledger's migrations, on SQLite or Postgres, against the URL given or that of the settings."""
 
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
 from lsec.core.ledger import Base, sync_url
@@ -12,6 +12,10 @@ def run_migrations() -> None:
     """Run them in one transaction, on one connection."""
     url = context.config.attributes.get("url") or sync_url(load_settings().ledger_url)
     engine = create_engine(url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        # The driver begins no transaction before a DDL statement: a kill would leave half a migration.
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.connect() as connection:
         context.configure(
             connection=connection,

@@ -8,7 +8,8 @@ from celery.signals import worker_ready, worker_shutting_down
 from lsec.core.jobs import REQUEUE_JOB, TRAIN_JOB, TRAIN_QUEUE
 from lsec.core.settings import Settings, load_settings
 from workers.ledger import lost_trainings, open_ledger
-from workers.trainings import STOPPING, run_training
+from workers.run import STOPPING
+from workers.trainings import run_training
 
 VISIBILITY_TIMEOUT_S = 24 * 3600
 """Longer than any training: the broker must not hand a running job to a second worker."""
@@ -31,7 +32,13 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S},
         visibility_timeout=VISIBILITY_TIMEOUT_S,
         worker_hijack_root_logger=False,
-        beat_schedule={"requeue-lost-trainings": {"task": REQUEUE_JOB, "schedule": REQUEUE_EVERY_S}},
+        beat_schedule={
+            "requeue-lost-trainings": {
+                "task": REQUEUE_JOB,
+                "schedule": REQUEUE_EVERY_S,
+                "options": {"expires": REQUEUE_EVERY_S},
+            }
+        },
     )
     return app
 
@@ -52,7 +59,8 @@ def requeue_lost_trainings(*, at_start: bool = False) -> None:
     engine = open_ledger(settings)
     try:
         for training_id in lost_trainings(engine, at_start=at_start):
-            app.send_task(TRAIN_JOB, args=[training_id], queue=TRAIN_QUEUE)
+            # It expires, so that jobs do not pile up behind a long training: the next beat sends anew.
+            app.send_task(TRAIN_JOB, args=[training_id], queue=TRAIN_QUEUE, expires=REQUEUE_EVERY_S)
     finally:
         engine.dispose()
 

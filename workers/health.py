@@ -1,5 +1,6 @@
 """Health of a worker process, for container health checks: `python -m workers.health ingester|worker`."""
 
+import socket
 import sys
 
 import redis
@@ -15,10 +16,10 @@ def ingester_is_alive(settings: Settings, shard: int = 0) -> bool:
 
 
 def worker_is_alive() -> bool:
-    """Whether any Celery worker answers a ping within a few seconds."""
+    """Whether this host's Celery worker answers a ping within a few seconds."""
     from workers.celery_app import app  # only here: it loads the training's dependencies
 
-    return bool(app.control.ping(timeout=5.0))
+    return bool(app.control.ping(destination=[f"celery@{socket.gethostname()}"], timeout=5.0))
 
 
 def main() -> int:

@@ -1,9 +1,10 @@
 """The workers' side of the ledger: claims, heartbeats and ends of training runs, and releases."""
 
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, or_, select, update
+from sqlalchemy import ColumnElement, Engine, create_engine, event, func, or_, select, update
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -14,6 +15,7 @@ from lsec.core.settings import Settings
 
 LEASE = timedelta(seconds=20)
 """A running training without a heartbeat for so long has lost its worker."""
+MAX_CLAIMS = 5
 BUSY_TIMEOUT_MS = 10_000
 
 
@@ -34,7 +36,10 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
 
 
 def claim_training(engine: Engine, training_id: str) -> Training | None:
-    """The training, now `running` and ours; None if it is final, unknown, or another worker has it."""
+    """The training, now `running` under a lease of its own; None if it is final, unknown or held.
+
+    A run whose workers were lost MAX_CLAIMS times ends as failed instead.
+    """
     now = utc_now()
     claimable = or_(
         Training.status == TrainingStatus.QUEUED,
@@ -46,75 +51,90 @@ def claim_training(engine: Engine, training_id: str) -> Training | None:
             .where(Training.id == training_id, claimable)
             .values(
                 status=TrainingStatus.RUNNING,
-                started_at=now,
+                started_at=func.coalesce(Training.started_at, now),
                 heartbeat_at=now,
+                lease=uuid.uuid4().hex,
+                num_claims=Training.num_claims + 1,
                 version=Training.version + 1,
             )
             .returning(Training.id)
         ).scalar_one_or_none()
-        return session.get_one(Training, training_id) if claimed else None
+        if claimed is None:
+            return None
+        training = session.get_one(Training, training_id)
+        if training.num_claims > MAX_CLAIMS:
+            training.status = TrainingStatus.FAILED
+            training.error = f"Given up: its worker was lost or a service failed {MAX_CLAIMS} times."
+            training.finished_at = now
+            return None
+        return training
 
 
-def beat(engine: Engine, training_id: str, **changes: Any) -> bool:
-    """Renew the lease and write `changes`; whether the run may go on (False: cancel was asked)."""
+def beat(engine: Engine, training: Training, **changes: Any) -> bool:
+    """Renew the lease and write `changes`; whether the run may go on.
+
+    False if a cancel was asked, the run has ended, or another claim holds it.
+    """
+    values: dict[str, Any] = {"heartbeat_at": utc_now(), **changes}
+    if changes:
+        values["version"] = Training.version + 1
     with Session(engine) as session, session.begin():
-        values: dict[str, Any] = {"heartbeat_at": utc_now(), **changes}
-        if changes:
-            values["version"] = Training.version + 1
         row = session.execute(
-            update(Training)
-            .where(Training.id == training_id, Training.status == TrainingStatus.RUNNING)
-            .values(**values)
-            .returning(Training.cancel_requested_at)
+            update(Training).where(*_held(training)).values(**values).returning(Training.cancel_requested_at)
         ).one_or_none()
         return row is not None and row[0] is None
 
 
-def end_training(engine: Engine, training_id: str, status: TrainingStatus, **changes: Any) -> None:
-    """Bring a running training to its final state; one that is final already stays as it is."""
+def end_training(engine: Engine, training: Training, status: TrainingStatus, **changes: Any) -> None:
+    """Bring a held training to its final state; one that ended or changed hands stays as it is."""
+    _hand_over(engine, training, status=status, finished_at=utc_now(), eta_s=None, **changes)
+
+
+def requeue_training(engine: Engine, training: Training, *, message: str, orderly: bool) -> None:
+    """Give a held training back to the queue; an `orderly` hand-over is no reason to give it up."""
+    claims = {"num_claims": 0} if orderly else {}
+    _hand_over(engine, training, status=TrainingStatus.QUEUED, message=message, **claims)
+
+
+def _hand_over(engine: Engine, training: Training, **values: Any) -> None:
     with Session(engine) as session, session.begin():
         session.execute(
             update(Training)
-            .where(Training.id == training_id, Training.status == TrainingStatus.RUNNING)
-            .values(
-                status=status,
-                finished_at=utc_now(),
-                eta_s=None,
-                version=Training.version + 1,
-                **changes,
-            )
+            .where(*_held(training))
+            .values(lease=None, version=Training.version + 1, **values)
         )
 
 
-def requeue_training(engine: Engine, training_id: str) -> None:
-    """Give a running training back to the queue, for a worker that shuts down."""
-    with Session(engine) as session, session.begin():
-        session.execute(
-            update(Training)
-            .where(Training.id == training_id, Training.status == TrainingStatus.RUNNING)
-            .values(status=TrainingStatus.QUEUED, message="interrupted", version=Training.version + 1)
-        )
+def _held(training: Training) -> tuple[ColumnElement[bool], ...]:
+    """That the run is still held by this claim."""
+    return (
+        Training.id == training.id,
+        Training.status == TrainingStatus.RUNNING,
+        Training.lease == training.lease,
+    )
 
 
 def lost_trainings(engine: Engine, *, at_start: bool = False) -> list[str]:
-    """Ids of runs that no worker holds: running without a heartbeat, or queued while none runs.
+    """Ids of runs whose job may be lost: running without a heartbeat, or queued for a while.
 
-    A worker that starts (`at_start`) takes up all that is queued, however new.
+    A worker that starts (`at_start`) takes up all that is queued, however new. A job that is sent
+    again needlessly is harmless: the claim sorts it out.
     """
     limit = utc_now() - LEASE
+    queued = Training.status == TrainingStatus.QUEUED
     with Session(engine) as session:
-        runs = session.execute(
-            select(Training.id, Training.status, Training.heartbeat_at, Training.created_at)
-            .where(Training.status.in_((TrainingStatus.RUNNING, TrainingStatus.QUEUED)))
-            .order_by(Training.created_at)
-        ).all()
-    stale = [r.id for r in runs if r.status == TrainingStatus.RUNNING and r.heartbeat_at < limit]
-    queued = [r for r in runs if r.status == TrainingStatus.QUEUED]
-    if at_start:
-        return stale + [r.id for r in queued]
-    if len(stale) + len(queued) < len(runs):
-        return stale  # a live run: the queue is being worked through
-    return stale + [r.id for r in queued if r.created_at < limit]
+        return list(
+            session.scalars(
+                select(Training.id)
+                .where(
+                    or_(
+                        (Training.status == TrainingStatus.RUNNING) & (Training.heartbeat_at < limit),
+                        queued if at_start else queued & (Training.created_at < limit),
+                    )
+                )
+                .order_by(Training.created_at)
+            )
+        )
 
 
 def record_release(engine: Engine, manifest: Manifest) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from lsec.core.artifact import Artifact
 from lsec.core.errors import Conflict
 from workers.graph import read_rows, write_rows
+from workers.ingest.nodes import user_hash
 
 USERS_PER_WRITE = 2_000
 VECTORS_PER_WRITE = 1_000
@@ -53,7 +54,7 @@ def publish(driver: neo4j.Driver, artifact: Artifact, *, keep: int, check: Check
 
 def active_release(driver: neo4j.Driver) -> str | None:
     """The active release's id, or None before the first publication."""
-    rows = read_rows(driver, "publish/active")
+    rows = read_rows(driver, "recommendations/active_release")
     return str(rows[0]["release_id"]) if rows else None
 
 
@@ -66,7 +67,7 @@ def flip(driver: neo4j.Driver, release_id: str, *, expected: str | None) -> None
     if now_active != release_id:
         raise Conflict(
             f"Release {now_active} became active while {release_id} was being published.",
-            remedy="Train again, or publish this release again if it is to replace the other.",
+            remedy="Train again if this one's data are to replace it.",
         )
 
 
@@ -86,6 +87,7 @@ def _slate_rows(artifact: Artifact, start: int, stop: int) -> Iterator[dict[str,
         slate = artifact.slate(row)
         yield {
             "user_id": user_id.decode(),
+            "user_hash": user_hash(user_id.decode()),
             "product_ids": [product_id for product_id, _ in slate],
             "scores": [score for _, score in slate],
         }

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from workers import durable
 from workers.graph import read_rows
 
 SNAPSHOT_VERSION = 1
@@ -70,6 +71,7 @@ def export_snapshot(
     for name, table in tables.items():
         path = partial / f"{name}.parquet"
         pq.write_table(table, path, compression="zstd")
+        durable.sync(path)
         files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest = {
         "version": SNAPSHOT_VERSION,
@@ -83,8 +85,8 @@ def export_snapshot(
         "files": files,
         "sha256": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
     }
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2))
-    partial.rename(folder)
+    durable.write_text(partial / "manifest.json", json.dumps(manifest, indent=2))
+    durable.move_folder(partial, folder)
     return _read_manifest(folder)
 
 

@@ -34,5 +34,24 @@ def test_every_operation_says_what_it_does_and_answers() -> None:
             assert any(answer.get("content") for answer in answers), (method, path)
 
 
+def test_every_operation_with_a_key_describes_its_errors_as_problems() -> None:
+    schema = current()
+    assert "HTTPValidationError" not in json.dumps(schema)
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            errors = {s: answer for s, answer in operation["responses"].items() if s >= "4"}
+            assert all(answer["content"] == content for answer in errors.values()), (method, path)
+            if path.startswith("/v1/"):
+                assert errors.keys() >= {"401", "403", "422", "503"}, (method, path)
+            assert ("404" in errors) >= ("{training_id}" in path or "{release_id}" in path), (method, path)
+
+
+def test_operations_are_called_as_their_functions_are() -> None:
+    ids = [op["operationId"] for operations in current()["paths"].values() for op in operations.values()]
+    assert len(set(ids)) == len(ids)
+    assert {"post_events", "post_training", "get_recommendations"} <= set(ids)
+
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(json.dumps(current(), indent=2, sort_keys=True) + "\n")

@@ -42,7 +42,7 @@ def ask(client: httpx2.Client, query: str, **params: Any) -> list[dict[str, Any]
     answer = client.get(f"/v1/influence/{query}", params=params)
     assert answer.status_code == 200, answer.text
     table = answer.json()
-    assert table["query"] == f"influence/{query.replace('-', '_')}"
+    assert table["query"] == query
     for row in table["rows"]:
         assert list(row) == table["columns"]
     rows: list[dict[str, Any]] = table["rows"]
@@ -106,7 +106,7 @@ def test_paths_lead_over_purchases_streamers_and_users_alike(market: None, api_c
     assert own[0] == {
         "path": "bought",
         "nodes": ["u1", "s1", "p1"],
-        "relationships": ["bought 1 times through", "sold"],
+        "relationships": ["bought once through", "sold"],
         "strength": 1,
     }
     to_be = ask(api_client, "paths", user_id="u4", product_id="p1")
@@ -114,6 +114,11 @@ def test_paths_lead_over_purchases_streamers_and_users_alike(market: None, api_c
         ("followed streamer", ["u4", "s1", "p1"], 3),
         ("watched streamer", ["u4", "s3", "p1"], 42),
         ("user alike", ["u4", "p2", "u1", "p1"], 1),
+    ]
+    assert [row["relationships"] for row in to_be] == [
+        ["follows", "showcased it 3 times"],
+        ["watched for 42 s", "showcased it once"],
+        ["bought it", "bought by", "bought"],
     ]
     assert ask(api_client, "paths", user_id="u4", product_id="p1", limit=1) == to_be[:1]
     assert ask(api_client, "paths", user_id="u3", product_id="p3") == []
@@ -141,6 +146,8 @@ def test_an_unknown_user_or_product_is_not_found(
         ({"since": "yesterday"}, "since"),
         ({"limit": 0}, "limit"),
         ({"min_buyers": "many"}, "min_buyers"),
+        ({"min_buyer": 2}, "min_buyer"),
+        ({"category": "green tea"}, "category"),
     ],
 )
 def test_a_parameter_that_is_wrong_is_named(
@@ -148,3 +155,17 @@ def test_a_parameter_that_is_wrong_is_named(
 ) -> None:
     answer = api_client.get("/v1/influence/leaderboard", params=params)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+def test_what_is_wrong_is_said_in_words_for_each_parameter(market: None, api_client: httpx2.Client) -> None:
+    answer = api_client.get(
+        "/v1/influence/leaderboard?since=2026-01-01T00:00:00+01:00&category=green%20tea&limit=0"
+    )
+    problem = answer.json()
+    assert {error["field"]: error["reason"] for error in problem["errors"]} == {
+        "since": "a + in a query means a space: write + as %2B, or use Z",
+        "category": "an id has at least one character, and neither white space nor control characters",
+        "limit": "Input should be greater than or equal to 1",
+    }
+    assert (answer.status_code, problem["field"]) == (422, "since")
+    assert problem["detail"] == "since: " + problem["errors"][0]["reason"]

@@ -56,6 +56,14 @@ def test_a_route_refuses_a_key_of_too_small_a_scope(
 ) -> None:
     answer = httpx2.request(method, api_url + path, headers=bearer(keys[scope]))
     assert (answer.status_code, answer.json()["type"]) == (403, "urn:lsec:problem:forbidden")
+    assert answer.json()["remedy"].endswith("admin.")
+
+
+def test_a_route_refuses_parameters_that_it_does_not_know(api_url: str, keys: dict[Scope, str]) -> None:
+    for method, path in ROUTES:
+        answer = httpx2.request(method, f"{api_url}{path}?limmit=1&k_=2", headers=bearer(keys[Scope.ADMIN]))
+        assert (answer.status_code, answer.json()["field"]) == (422, "limmit"), path
+        assert [error["field"] for error in answer.json()["errors"]] == ["limmit", "k_"]
 
 
 def test_a_revoked_key_is_refused_within_a_second(

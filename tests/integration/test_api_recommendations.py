@@ -1,8 +1,9 @@
 """What users are shown: the slate less what the graph knows better, the fillers, and the reasons."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -11,10 +12,13 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from lsec.core.artifact import open_artifact
 from lsec.core.ledger import ReleaseRecord, sync_url
 from lsec.core.settings import Settings
 from tests.integration.api_server import wait_until
 from tests.integration.small_release import activate, write_artifact
+from workers.graph import write_rows
+from workers.publish import publish
 
 RELEASE = "rel_first"
 PRODUCTS = [f"p{number}" for number in range(10)]
@@ -44,11 +48,10 @@ def market(
 ) -> Iterator[neo4j.Driver]:
     """A market of ten products whose first release is served."""
     neo4j_driver.execute_query(MARKET)
+    folder = stack_settings.artifacts_path / RELEASE
     slates = {"u1": ["p1", "p2", "p3", "p4"], "team/u4": ["p5"], "gone": ["p6", "p0"], "u2": []}
-    write_artifact(
-        stack_settings.artifacts_path / RELEASE, slates, products=PRODUCTS, popular=["p0", "p9", "p8", "p7"]
-    )
-    activate(neo4j_driver, RELEASE)
+    write_artifact(folder, slates, products=PRODUCTS, popular=["p0", "p9", "p8", "p7"])
+    publish(neo4j_driver, open_artifact(folder), keep=3)
     wait_until(lambda: fetch(api_client, "u1")["release_id"] == RELEASE)
     yield neo4j_driver
     shutil.rmtree(stack_settings.artifacts_path)
@@ -65,6 +68,14 @@ def fetch(client: httpx2.Client, user_id: str, **params: Any) -> dict[str, Any]:
 
 def shown(client: httpx2.Client, user_id: str, **params: Any) -> list[str]:
     return [product["product_id"] for product in fetch(client, user_id, **params)["products"]]
+
+
+def erase(driver: neo4j.Driver, user_id: str, *, until: date) -> None:
+    """What the ingester does with an erasure, in its order."""
+    user_hash = hashlib.sha256(user_id.encode()).hexdigest()
+    rows = [{"user_id": user_id, "user_hash": user_hash, "until": until}]
+    for name in ("set_tombstones", "erase_relationships", "erase_refunds", "erase_slates", "erase_users"):
+        write_rows(driver, f"ingest/{name}", rows=rows)
 
 
 def buy(driver: neo4j.Driver, user_id: str, product_id: str, **properties: Any) -> None:
@@ -94,7 +105,7 @@ def test_the_slate_comes_first_then_popular_products_marked_as_such(
     assert [p["reason"]["kind"] for p in found["products"][4:]] == ["popular", "popular"]
 
 
-def test_the_reasons_are_followed_streamers_then_users_alike(
+def test_the_reasons_are_followed_streamers_then_users_alike_then_taste(
     api_client: httpx2.Client, market: neo4j.Driver
 ) -> None:
     reasons = [product["reason"] for product in fetch(api_client, "u1", k=3)["products"]]
@@ -103,8 +114,12 @@ def test_the_reasons_are_followed_streamers_then_users_alike(
         "text": "Sold by Ann, whom you follow",
         "streamers": ["s1"],
     }
-    assert (reasons[1]["kind"], reasons[1]["num_users"]) == ("users_alike", 1)
-    assert reasons[2]["kind"] == "popular"
+    assert reasons[1] == {
+        "kind": "users_alike",
+        "text": "Bought by at least 1 user who bought what you bought",
+        "num_users": 1,
+    }
+    assert reasons[2] == {"kind": "taste", "text": "Chosen from what you bought"}
 
 
 def test_reasons_can_be_left_out(api_client: httpx2.Client, market: neo4j.Driver) -> None:
@@ -156,6 +171,53 @@ def test_without_a_slate_the_popular_products_are_shown(
     assert [product["product_id"] for product in found["products"]] == expected
 
 
+@pytest.mark.parametrize("include_bought", [False, True])
+def test_an_erased_user_who_comes_back_is_not_served_what_was_learnt_before(
+    api_client: httpx2.Client, market: neo4j.Driver, include_bought: bool
+) -> None:
+    erase(market, "u1", until=datetime.now(UTC).date())
+    market.execute_query("CREATE (:User {id: 'u1'})")
+    buy(market, "u1", "p9")
+    found = fetch(api_client, "u1", k=2, include_bought=include_bought)
+    assert found["source"] == "popular"
+    assert [(p["product_id"], p["score"], p["reason"]["kind"]) for p in found["products"]] == [
+        ("p0", 0.0, "popular"),
+        ("p9" if include_bought else "p8", 0.0, "popular"),
+    ]
+
+
+def test_an_erased_user_who_stays_with_newer_data_is_not_served_the_old_slate(
+    api_client: httpx2.Client, market: neo4j.Driver
+) -> None:
+    buy(market, "u1", "p5")
+    erase(market, "u1", until=datetime.now(UTC).date() - timedelta(days=1))
+    assert market.execute_query("MATCH (u:User {id: 'u1'})-[:BOUGHT]->(p) RETURN p.id").records[0][0] == "p5"
+    assert fetch(api_client, "u1", k=1)["source"] == "popular"
+
+
+@pytest.mark.parametrize(
+    ("until", "source"),
+    [
+        # The release is of 2026-01-01, its snapshot perhaps of the day before.
+        (date(2026, 6, 1), "popular"),
+        (date(2026, 1, 1), "popular"),
+        (date(2025, 12, 31), "popular"),
+        (date(2025, 12, 30), "slate"),
+    ],
+)
+def test_a_publication_brings_no_slate_back_that_is_older_than_the_erasure(
+    api_client: httpx2.Client, market: neo4j.Driver, stack_settings: Settings, until: date, source: str
+) -> None:
+    folder = stack_settings.artifacts_path / "rel_second"
+    write_artifact(folder, {"u1": ["p7"], "u2": ["p8"]}, products=PRODUCTS, popular=["p0"])
+    erase(market, "u1", until=until)
+    market.execute_query("MERGE (:User {id: 'u1'})")
+    publish(market, open_artifact(folder), keep=3)
+    wait_until(lambda: fetch(api_client, "u1")["release_id"] == "rel_second")
+    assert fetch(api_client, "u1", k=1)["source"] == source
+    assert shown(api_client, "u2", k=1) == ["p8"]
+
+
 def test_a_user_of_whose_slate_nothing_is_left_gets_popular_products(
     api_client: httpx2.Client, market: neo4j.Driver
 ) -> None:
@@ -185,12 +247,11 @@ def test_a_flip_is_followed_and_one_without_its_artifact_is_not_served(
     api_client: httpx2.Client, market: neo4j.Driver, stack_settings: Settings
 ) -> None:
     activate(market, "rel_lost")
-    write_artifact(
-        stack_settings.artifacts_path / "rel_second", {"u1": ["p7"]}, products=PRODUCTS, popular=["p0"]
-    )
+    folder = stack_settings.artifacts_path / "rel_second"
+    write_artifact(folder, {"u1": ["p7"]}, products=PRODUCTS, popular=["p0"])
     for _ in range(20):
         assert fetch(api_client, "u1")["release_id"] == RELEASE
-    activate(market, "rel_second")
+    publish(market, open_artifact(folder), keep=3)
     wait_until(lambda: fetch(api_client, "u1")["release_id"] == "rel_second", timeout_s=2)
     assert shown(api_client, "u1", k=1) == ["p7"]
 

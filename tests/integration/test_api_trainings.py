@@ -74,7 +74,13 @@ def test_a_training_is_queued_and_its_job_sent(
         ({"model": "oracle"}, "model"),
         ({"min_purchases": 0}, "min_purchases"),
         ({"streamers": ["a b"]}, "streamers.0"),
+        ({"streamers": []}, "streamers"),
+        ({"categories": []}, "categories"),
         ({"seed": "x"}, "seed"),
+        ({"seed": "3"}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"publish": "false"}, "publish"),
+        ({"since": 1_767_225_600}, "since"),
     ],
 )
 def test_a_request_that_is_wrong_names_its_field(

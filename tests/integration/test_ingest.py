@@ -16,6 +16,7 @@ from tests.integration.graph_dump import dump_graph
 from tests.integration.ingest_stack import IngestStack, ingest_stack
 from tests.unit.ingest.event_lists import MOMENTS, event_lists
 from tests.unit.ingest.expected_graph import expected_graph
+from workers.ingest.apply import GraphWriter, Offset
 
 KEYS = LogKeys(0)
 AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -157,6 +158,29 @@ def test_an_erased_user_comes_back_with_newer_events_only(stack: IngestStack) ->
     assert dump_graph(stack.driver) == expected_graph([old, erasure, new])
     counts, _, _ = stack.driver.execute_query("MATCH (s:Slate) RETURN count(s) AS num")
     assert counts[0]["num"] == 0
+
+
+def test_erased_data_stays_away_after_the_known_ids_were_forgotten(stack: IngestStack) -> None:
+    writer = GraphWriter(stack.driver, shard=0, pause=lambda _: True, max_known=4)
+    held = Offset("epoch", "0-0", 0)
+    writer.adopt(held)
+
+    def visit(event_id: str, user_id: str, at: datetime) -> Event:
+        return UserViewed(event_id=event_id, at=at, user_id=user_id, product_id="p")
+
+    erased = UserErased(event_id="x", at=MOMENTS[1], user_id="u")
+    back = visit("back", "u", MOMENTS[-1])
+    crowd = [visit(f"c{i}", f"c{i}", MOMENTS[-1]) for i in range(4)]
+    # The last but one batch finds more known than is kept, and is about the erased user.
+    again = visit("again", "u", MOMENTS[-1])
+    late = visit("late", "u", MOMENTS[0])
+    batches: list[list[Event]] = [[visit("old", "u", MOMENTS[0])], [erased], [back], crowd, [again], [late]]
+    for number, events in enumerate(batches, start=1):
+        moved = Offset("epoch", f"{number}-0", held.num_events + len(events))
+        writer.apply(events, held=held, moved=moved)
+        held = moved
+    found, expected = dump_graph(stack.driver), expected_graph([erased, back, *crowd, again])
+    assert found == expected
 
 
 def test_a_full_batch_takes_whole_chunks(stack: IngestStack) -> None:

@@ -1,4 +1,4 @@
-"""What the ingester does with bad data, foreign logs, rivals, and a log that is full."""
+"""What the ingester does with bad data, broken statements, foreign logs and rivals."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import neo4j
+import neo4j.exceptions
 import pytest
 import redis
 import redis.exceptions
@@ -21,6 +22,7 @@ from tests.integration.graph_dump import dump_graph
 from tests.integration.ingest_stack import IngestStack, ingest_stack
 from tests.unit.ingest.expected_graph import expected_graph
 from workers.ingest.entries import WHOLE_CHUNK
+from workers.ingest.faults import DataFault, fault_of
 
 KEYS = LogKeys(0)
 AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -107,19 +109,34 @@ def test_an_isolation_that_is_done_again_keeps_one_dead_letter(stack: IngestStac
     assert len(stack.dead_letters()) == 1
 
 
-def test_a_log_without_memory_keeps_neither_ids_nor_chunk(stack: IngestStack) -> None:
-    stack.append(views(3))
-    before = stack.client.config_get("maxmemory")["maxmemory"]
-    stack.client.config_set("maxmemory", stack.client.info("memory")["used_memory"] // 2)
-    try:
-        with pytest.raises(redis.exceptions.OutOfMemoryError):
-            stack.append(views(100, prefix="w"))
-    finally:
-        stack.client.config_set("maxmemory", before)
-    assert list(stack.client.scan_iter(KEYS.id_prefix + "w*")) == []
-    assert stack.append(views(100, prefix="w")).num_accepted == 100
-    stack.drain()
-    assert committed_total(stack) == 103
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UNWIND $rows AS row MERGE (n:Test {id: row.id} SET n.x = 1", type(None)),
+        ("UNWIND $rows AS row RETURN rows.id", type(None)),
+        ("UNWIND $missing AS row RETURN row", type(None)),
+        ("CALL no.such.procedure($rows)", type(None)),
+        ("UNWIND $rows AS row RETURN row.largest + 1", DataFault),
+        ("UNWIND $rows AS row RETURN date({year: row.largest})", DataFault),
+        ("UNWIND $rows AS row CREATE (:Test {id: row})", DataFault),
+        ("UNWIND $rows AS row RETURN datetime({epochMillis: row.id})", DataFault),
+    ],
+)
+def test_a_broken_statement_is_no_fault_of_the_data(
+    neo4j_driver: neo4j.Driver, statement: str, kind: type
+) -> None:
+    with neo4j_driver.session() as session, session.begin_transaction() as tx:
+        with pytest.raises(neo4j.exceptions.Neo4jError) as caught:
+            tx.run(statement, rows=[{"id": "a", "largest": 2**63 - 1}]).consume()
+        tx.rollback()
+    assert type(fault_of(caught.value)) is kind, caught.value.code
+
+
+def test_a_write_in_a_session_for_reading_is_no_fault_of_the_data(neo4j_driver: neo4j.Driver) -> None:
+    reading = neo4j_driver.session(default_access_mode=neo4j.READ_ACCESS)
+    with reading as session, pytest.raises(neo4j.exceptions.Neo4jError) as caught:
+        session.run("CREATE (:Test)").consume()
+    assert fault_of(caught.value) is None
 
 
 def test_a_request_with_repeated_events_keeps_each_once(stack: IngestStack) -> None:

@@ -1,7 +1,9 @@
 """Artifacts are read back as written, or refused with a remedy."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,3 +141,35 @@ def test_another_version_or_other_counts_are_refused(tmp_path: Path) -> None:
     assert "version 2" in str(refused(path))
     (path / MANIFEST).write_text(json.dumps(manifest)[:-20])
     assert "damaged" in str(refused(path))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: change_manifest(path, hyperparameters={}),
+        lambda path: change_manifest(path, hyperparameters={"temperature": "warm"}),
+        lambda path: np.save(path / "popular.npy", np.array([40], np.int32)),
+        lambda path: np.save(path / "popular.npy", np.array([0.5])),
+        lambda path: np.save(path / "product_ids.npy", np.arange(40)),
+        lambda path: np.save(path / "product_ids.npy", np.full(40, b"\xff")),
+    ],
+    ids=[
+        "no temperature",
+        "a word as temperature",
+        "an unknown product",
+        "half a product",
+        "numbers as ids",
+        "ids that are not UTF-8",
+    ],
+)
+def test_contents_that_do_not_fit_together_are_refused(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path, _, _ = written(tmp_path)
+    damage(path)
+    assert "damaged" in str(refused(path))
+
+
+def change_manifest(path: Path, **changes: Any) -> None:
+    manifest = json.loads((path / MANIFEST).read_text())
+    (path / MANIFEST).write_text(json.dumps(manifest | changes))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lsec.core.errors import BodyTooLarge, InvalidInput
 from lsec.core.event_body import ParsedBody, Rejection, parse_body
+from lsec.core.event_log import append_arguments, decode_chunk
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 JSON, NDJSON = "application/json", "application/x-ndjson"
@@ -151,6 +152,46 @@ def test_a_bad_event_is_rejected_with_field_and_reason(
     rejected = rejection(**changes)
     assert rejected.field == field
     assert reason in rejected.reason
+
+
+def product(expires_at: str) -> dict[str, Any]:
+    names = {"event_id": "p1", "type": "product.upserted", "at": "2026-06-01T11:00:00Z"}
+    return {**names, "product_id": "lamp", "name": "Lamp", "expires_at": expires_at}
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "1999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:59.999999-00:01",
+    ],
+)
+def test_an_expiry_outside_the_years_that_can_be_kept_is_rejected(expires_at: str) -> None:
+    parsed = parse(json.dumps([bought(), product(expires_at)]))
+    (rejected,) = parsed.rejected
+    assert (rejected.index, rejected.field) == (1, "expires_at")
+    assert "2000 to 9999 in UTC; leave it out" in rejected.reason
+    assert [index for index, _ in parsed.events] == [0]
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        "2000-01-01T00:00:00Z",
+        "2026-06-01T11:00:00+14:00",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59+14:00",
+    ],
+)
+def test_an_expiry_within_them_goes_through_the_log(expires_at: str) -> None:
+    ((_, event),) = parse(json.dumps(product(expires_at))).events
+    _, arguments = append_arguments([event], shard=0, window_s=1)
+    chunk = arguments[-1]
+    assert isinstance(chunk, bytes)
+    assert decode_chunk(chunk, 1) == [event]
 
 
 def test_an_element_that_is_no_object_is_rejected() -> None:

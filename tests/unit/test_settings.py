@@ -35,5 +35,13 @@ def test_a_bad_variable_is_named(variables: dict[str, str], complaint: str) -> N
     assert complaint in done.stderr
 
 
+def test_a_log_limit_near_valkeys_memory_is_refused_with_both_variables_and_values_that_work() -> None:
+    complaint = read(LSEC_VALKEY_MAX_MEMORY_MB="512").stderr
+    assert "LSEC_MAX_LOG_MEMORY_MB is 768, more than 75% of LSEC_VALKEY_MAX_MEMORY_MB, 512" in complaint
+    assert "Set LSEC_MAX_LOG_MEMORY_MB to 384 or less, or LSEC_VALKEY_MAX_MEMORY_MB to 1024" in complaint
+    assert read(LSEC_VALKEY_MAX_MEMORY_MB="512", LSEC_MAX_LOG_MEMORY_MB="385").returncode != 0
+    assert read(LSEC_VALKEY_MAX_MEMORY_MB="512", LSEC_MAX_LOG_MEMORY_MB="384").returncode == 0
+
+
 def test_the_clients_variables_are_no_settings() -> None:
     assert read(LSEC_URL="http://127.0.0.1:1", LSEC_API_KEY="x", LSEC_TEST_STACK="embedded").returncode == 0

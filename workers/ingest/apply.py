@@ -13,7 +13,15 @@ from graph_schema.vocabulary import Label
 from workers.ingest import rows
 from workers.ingest.aggregate import MINUTE_MS, NUM_JOINED, NUM_PURCHASES, Batch, aggregate, user_ids
 from workers.ingest.faults import DataFault, NodesChanged, PositionMoved, fault_of, keep_trying
-from workers.ingest.nodes import KnownNodes, NodeChanges, find_erased, make_nodes, make_users, user_hash
+from workers.ingest.nodes import (
+    MAX_KNOWN,
+    KnownNodes,
+    NodeChanges,
+    find_erased,
+    make_nodes,
+    make_users,
+    user_hash,
+)
 
 MAX_LOOK_UPS = 5
 """How often a batch is tried anew because its nodes changed, before that counts as its own fault."""
@@ -31,11 +39,18 @@ class Offset:
 class GraphWriter:
     """The one writer of a shard; it waits through outages of Neo4j and raises the faults of data."""
 
-    def __init__(self, driver: neo4j.Driver, *, shard: int, pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        driver: neo4j.Driver,
+        *,
+        shard: int,
+        pause: Callable[[float], bool],
+        max_known: int = MAX_KNOWN,
+    ) -> None:
         self._driver = driver
         self._shard = shard
         self._pause = pause
-        self._known = KnownNodes()
+        self._known = KnownNodes(max_known=max_known)
 
     def read_offset(self) -> Offset | None:
         """The shard's position in the graph; None if it has none yet."""

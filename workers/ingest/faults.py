@@ -26,7 +26,9 @@ OUTAGES = (
     OSError,
 )
 _CONSTRAINT = "Neo.ClientError.Schema.ConstraintValidationFailed"
-_DATA_FAULTS = ("Neo.ClientError.Statement.", "Neo.ClientError.Schema.", "Neo.ClientError.Procedure.")
+_DATA_FAULTS = frozenset(
+    f"Neo.ClientError.Statement.{name}" for name in ("ArgumentError", "ArithmeticError", "TypeError")
+)
 
 
 class DataFault(LsecError):
@@ -48,14 +50,14 @@ class Stopped(LsecError):
 def fault_of(error: neo4j.exceptions.Neo4jError) -> LsecError | None:
     """What the batch's own fault is, or None when Neo4j itself failed and it may be tried again.
 
-    Of the client errors only those of statements and constraints come from data: others tell of
-    access, routing or a transaction that Neo4j ended.
+    Only what a statement meets in its values comes from data. Any other client error, such as that
+    of a broken statement or of access, would hit every event: waiting loses none of them.
     """
     code = error.code or ""
-    if error.is_retryable() or not code.startswith(_DATA_FAULTS):
-        return None
     message = (error.message or code)[:500]
-    return NodesChanged(message) if code == _CONSTRAINT else DataFault(message)
+    if code == _CONSTRAINT:
+        return NodesChanged(message)
+    return DataFault(message) if code in _DATA_FAULTS else None
 
 
 def keep_trying(action: Callable[[], Result], *, pause: Callable[[float], bool]) -> Result:
@@ -70,7 +72,15 @@ def keep_trying(action: Callable[[], Result], *, pause: Callable[[float], bool])
         except OUTAGES as error:
             if time.monotonic() - logged_at >= LOG_EVERY_S:
                 logged_at = time.monotonic()
-                logger.warning("Waiting for a service: %s: %s", type(error).__name__, str(error)[:300])
+                # Such an error ends only by a change of the configuration, the graph or this program.
+                refused = isinstance(error, neo4j.exceptions.ClientError)
+                logger.log(
+                    logging.ERROR if refused else logging.WARNING,
+                    "%s: %s: %s",
+                    "Neo4j refuses what the ingester asks; trying on" if refused else "Waiting for a service",
+                    type(error).__name__,
+                    str(error)[:300],
+                )
         if pause(wait_s):
             raise Stopped("Told to stop while a service was away.")
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -8,6 +8,7 @@ from typing import Any
 
 import neo4j
 import redis
+import redis.exceptions
 from sqlalchemy import Engine
 
 from graph_schema.events import Event
@@ -152,7 +153,11 @@ class Ingester:
         return applied
 
     def _tell(self, events: Sequence[Event]) -> None:
-        """Publish what changed and mirror the position, both or neither."""
+        """Publish what changed and mirror the position, both or neither.
+
+        When the log's server is out of memory this trims the log before it fails, so that trying
+        again ends.
+        """
         changes = changed_ids(events)
         committed = Committed(self._offset.position, self._offset.num_events, int(time.time() * 1000))
         mirror: dict[Any, Any] = committed_fields(committed)  # the client's types are invariant
@@ -161,7 +166,11 @@ class Ingester:
                 fields: dict[Any, Any] = {"p": self._offset.position, "c": encode_changes(changes)}
                 pipe.xadd(self._keys.changes, fields, maxlen=MAX_CHANGES, approximate=True)
             pipe.hset(self._keys.committed, mapping=mirror)
-            pipe.execute()
+            try:
+                pipe.execute()
+            except redis.exceptions.OutOfMemoryError:
+                self.trim()
+                raise
 
     def trim(self) -> None:
         """Drop committed chunks that are older than the retention, and old changes."""
@@ -176,8 +185,10 @@ class Ingester:
 
     def _new_offset(self, found: Offset | None, *, adopt_log: bool) -> Offset:
         """Where to begin in this log: at its start, or by decision where it can be gone on with."""
-        self._client.set(self._keys.epoch, new_epoch(), nx=True)
         state = self._reader.state(START_POSITION)
+        if state.epoch is None:
+            self._client.set(self._keys.epoch, new_epoch(), nx=True)
+            state = self._reader.state(START_POSITION)
         offset = Offset(state.epoch or "", START_POSITION, 0)
         if adopt_log:
             if found is not None and found.epoch == state.epoch:

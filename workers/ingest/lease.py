@@ -50,17 +50,23 @@ class Lease:
         """Take or renew the lease; whether this ingester has it."""
         if time.monotonic() - self._renewed_at < RENEW_EVERY_S:
             return True
-        held_by = self._client.get(self._key)
-        if held_by is None:
-            held = bool(self._client.set(self._key, self._holder, nx=True, ex=EXPIRY_S))
-        else:
-            holder = _text(held_by)
-            held = holder == self._holder or _is_gone(holder)
-            if held:
-                self._client.set(self._key, self._holder, ex=EXPIRY_S)
+        held = self._hold()
         if held:
             self._renewed_at = time.monotonic()
         return held
+
+    def _hold(self) -> bool:
+        held_by = self._client.get(self._key)
+        if held_by is not None and _text(held_by) == self._holder:
+            # Unlike SET it is also allowed when the server is out of memory.
+            return bool(self._client.expire(self._key, EXPIRY_S))
+        if held_by is not None and not _is_gone(_text(held_by)):
+            return False
+        try:
+            return bool(self._client.set(self._key, self._holder, nx=held_by is None, ex=EXPIRY_S))
+        except redis.exceptions.OutOfMemoryError:
+            # Nobody drains the shard, and only draining and trimming it makes room.
+            return True
 
     def release(self) -> None:
         """Give the lease back, so that the next ingester need not wait for it to expire."""

@@ -24,6 +24,7 @@ class KnownNodes:
         }
     )
     erased: dict[str, date] = field(default_factory=dict)
+    max_known: int = MAX_KNOWN
 
     def forget(self) -> None:
         """Know nothing: after another writer, or when a transaction found that this is wrong."""
@@ -33,8 +34,10 @@ class KnownNodes:
 
     def learn(self, changes: "NodeChanges") -> None:
         """Take over what a transaction found and did, once it is committed."""
-        if sum(map(len, self.ids.values())) > MAX_KNOWN:
+        if len(self.erased) + sum(map(len, self.ids.values())) > self.max_known:
+            # The transaction relied on what was known before, erased days too: all of it goes.
             self.forget()
+            return
         for label, found in changes.found.items():
             self.ids[label] |= found
         for user_id, until in changes.erased.items():

@@ -52,7 +52,7 @@ def run(folder: Path) -> None:
         metrics = open_artifact(artifact_folder).manifest.metrics
         emitter.emit(Progress("write", 1, "artifact was written before", metrics))
         return
-    torch.set_num_threads(job.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(job.threads or num_cores())
     device = chosen_device(job.device)
     emitter.emit(Progress("load", 0, f"reading the snapshot, training on {device.type}"))
     snapshot = folder / "snapshot"
@@ -70,6 +70,13 @@ def run(folder: Path) -> None:
     emitter.emit(Progress("rank", 0, "ranking all products for every user", trained.metrics))
     write_artifact(artifact_folder, trained, data, job=job, snapshot=snapshot)
     emitter.emit(Progress("write", 1, "artifact written", trained.metrics))
+
+
+def num_cores() -> int:
+    """Cores that this process may use; macOS cannot tell, so all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def chosen_device(wanted: str) -> torch.device:

@@ -9,22 +9,26 @@ CALL (user, product) {
   WHERE bought.refunded_at IS NULL
   OPTIONAL MATCH (streamer:Streamer {id: bought.streamer_id})
   WITH user, product, streamer, count(*) AS times
+  WITH user, product, streamer, times, CASE times WHEN 1 THEN 'once' ELSE times + ' times' END AS how_often
   RETURN 0 AS rank, 'bought' AS path, times AS strength,
          CASE WHEN streamer IS NULL THEN [user.id, product.id] ELSE [user.id, streamer.id, product.id] END AS nodes,
-         CASE WHEN streamer IS NULL THEN ['bought ' + times + ' times']
-              ELSE ['bought ' + times + ' times through', 'sold'] END AS relationships
+         CASE WHEN streamer IS NULL THEN ['bought ' + how_often] ELSE ['bought ' + how_often + ' through', 'sold'] END
+           AS relationships
   UNION ALL
   MATCH (user)-[:FOLLOWS]->(streamer:Streamer)-[sells:SELLS]->(product)
   RETURN 1 AS rank, 'followed streamer' AS path, sells.count AS strength,
          [user.id, streamer.id, product.id] AS nodes,
-         ['follows', 'showcased it ' + sells.count + ' times'] AS relationships
+         ['follows', CASE sells.count WHEN 0 THEN 'sells it' WHEN 1 THEN 'showcased it once'
+           ELSE 'showcased it ' + sells.count + ' times' END] AS relationships
   UNION ALL
   MATCH (user)-[watched:WATCHED]->(streamer:Streamer)
   WITH user, product, streamer, sum(watched.seconds) AS seconds
   MATCH (streamer)-[sells:SELLS]->(product)
   RETURN 2 AS rank, 'watched streamer' AS path, seconds AS strength,
          [user.id, streamer.id, product.id] AS nodes,
-         ['watched for ' + seconds + ' s', 'showcased it ' + sells.count + ' times'] AS relationships
+         ['watched for ' + seconds + ' s',
+          CASE sells.count WHEN 0 THEN 'sells it' WHEN 1 THEN 'showcased it once'
+           ELSE 'showcased it ' + sells.count + ' times' END] AS relationships
   UNION ALL
   MATCH (user)-[mine:BOUGHT]->(shared:Product)
   WHERE shared <> product AND mine.refunded_at IS NULL
@@ -39,7 +43,8 @@ CALL (user, product) {
   WITH user, product, other, collect(DISTINCT shared.id) AS shared_ids
   RETURN 3 AS rank, 'user alike' AS path, size(shared_ids) AS strength,
          [user.id, shared_ids[0], other.id, product.id] AS nodes,
-         ['bought it and ' + (size(shared_ids) - 1) + ' more', 'bought by', 'bought'] AS relationships
+         ['bought it' + CASE size(shared_ids) WHEN 1 THEN '' ELSE ' and ' + (size(shared_ids) - 1) + ' more' END,
+          'bought by', 'bought'] AS relationships
 }
 RETURN path, nodes, relationships, strength
 ORDER BY rank, strength DESC, nodes

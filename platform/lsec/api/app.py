@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from lsec.api.dependencies import AppState, Services
+from lsec.api.dependencies import AppState, Services, refuse_unknown_parameters
+from lsec.api.openapi import describe_problems, operation_id, problems
 from lsec.api.problems import add_problem_handlers
 from lsec.api.recommender import Recommender
 from lsec.api.routes import events, health, influence, recommendations, releases, trainings
@@ -24,6 +27,10 @@ DESCRIPTION = (
     "Live-stream e-commerce events go in, recommendations and influence come out. "
     "Send an API key as `Authorization: Bearer lsec_…`; errors are `application/problem+json`."
 )
+EXIT_LOOP_ENDED = 70
+"""The exit status of a process one of whose background loops has ended: EX_SOFTWARE."""
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,10 +49,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        generate_unique_id_function=operation_id,
     )
     add_problem_handlers(app)
-    for module in (health, events, trainings, releases, recommendations, influence):
-        app.include_router(module.router)
+    describe_problems(app)
+    app.include_router(health.router)
+    for module in (events, trainings, releases, recommendations, influence):
+        app.include_router(
+            module.router,
+            dependencies=[Depends(refuse_unknown_parameters)],
+            responses=problems(401, 403, 422, 503),
+        )
     return app
 
 
@@ -75,10 +89,24 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 def _start(follow: Callable[[], Coroutine[None, None, None]]) -> asyncio.Task[None]:
-    return asyncio.create_task(follow(), name=follow.__qualname__)
+    task = asyncio.create_task(follow(), name=follow.__qualname__)
+    task.add_done_callback(_end_with)
+    return task
+
+
+def _end_with(task: asyncio.Task[None]) -> None:
+    """End the process with a loop that runs for ever, but for a fault that nobody foresaw.
+
+    Without it requests would wait or be answered from what is out of date; whoever runs the process
+    starts it again. At once, for an orderly end would wait for open streams.
+    """
+    if not task.cancelled():
+        log.critical("%s has ended: so does the process", task.get_name(), exc_info=task.exception())
+        os._exit(EXIT_LOOP_ENDED)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
+    task.remove_done_callback(_end_with)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

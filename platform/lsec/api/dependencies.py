@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 from fastapi import Depends, Path, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AwareDatetime, Field
 
@@ -18,12 +19,14 @@ from lsec.api.stores.ledger import Ledger
 from lsec.api.stores.releases import ReleaseStore
 from lsec.api.stores.trainings import TrainingStore
 from lsec.core.errors import BodyTooLarge, Forbidden, Unauthenticated
-from lsec.core.ledger import Scope
+from lsec.core.ledger import GRANTS, Scope
 from lsec.core.settings import Settings
 
 ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
 """An id of the graph: no white space, no control characters."""
 LEDGER_ID_PATTERN = r"^[A-Za-z0-9_-]{1,32}$"
+MAX_SHOWN = 100
+"""Characters of a name of the caller's that an answer repeats."""
 
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
@@ -85,9 +88,25 @@ class RequiresScope:
         if not caller.may(self.scopes):
             raise Forbidden(
                 f"A key of scope {caller.scope} does not allow this.",
-                remedy=f"Use one of scope {' or '.join(self.scopes)}.",
+                remedy=f"Use one of scope {' or '.join(self._granting())}.",
             )
         return caller
+
+    def _granting(self) -> list[Scope]:
+        """The scopes that allow it, the narrowest first."""
+        granting = [scope for scope in Scope if GRANTS[scope].intersection(self.scopes)]
+        return sorted(granting, key=lambda scope: len(GRANTS[scope]))
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """A dependency that refuses query parameters that the route does not declare, such as misspelt ones."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    reason = f"there is no such parameter; known are: {', '.join(known)}" if known else "takes no parameters"
+    unknown = dict.fromkeys(name for name in request.query_params if name not in known)
+    if unknown:
+        raise RequestValidationError(
+            [{"type": "value_error", "loc": ("query", name[:MAX_SHOWN]), "msg": reason} for name in unknown]
+        )
 
 
 def requires(*scopes: Scope) -> Any:

@@ -16,16 +16,26 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from lsec.api.dependencies import ID_PATTERN, LEDGER_ID_PATTERN
+from lsec.api.openapi import MEDIA_TYPE
 from lsec.core.errors import LsecError, Overloaded, Unauthenticated, Unavailable
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_FULL_S = 10
+_PLACES = ("query", "path", "body", "header")
+"""Where a field may stand, with which its location begins."""
 LOST_SERVICE_ERRORS: dict[str, tuple[type[Exception], ...]] = {
     "The event log": (LogConnectionError, LogTimeoutError),
     "The ledger": (OperationalError, InterfaceError, PoolTimeoutError),
     "Neo4j": (DriverError, TransientError),
 }
 _TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOut"
+"""How the codes begin of a timeout of the server's own and of one that the driver asked for."""
+_PATTERN_REASONS = {
+    ID_PATTERN: "an id has at least one character, and neither white space nor control characters",
+    LEDGER_ID_PATTERN: "an id has at most 32 characters: letters, digits, - and _",
+}
+_SPACED_OFFSET = re.compile(r"\d \d\d:?\d\d$")
+"""The end of a time whose + a query made a space."""
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 log = logging.getLogger(__name__)
@@ -86,16 +96,31 @@ async def _on_platform_error(_: Request, error: Exception) -> Response:
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part not in ("query", "path", "body", "header"))
-    message = first["msg"].removeprefix("Value error, ")
+    errors = [{"field": _field(fault), "reason": _reason(fault)} for fault in error.errors()]
+    field, reason = errors[0]["field"], errors[0]["reason"]
     return problem(
         422,
         "Invalid request",
-        f"{field}: {message}" if field else message,
+        f"{field}: {reason}" if field else reason,
         kind="invalid-request",
         field=field,
+        errors=errors,
     )
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    path = fault["loc"]
+    return ".".join(str(part) for part in (path[1:] if path[:1] and path[0] in _PLACES else path))
+
+
+def _reason(fault: Mapping[str, Any]) -> str:
+    """What is wrong, in words for who sent it."""
+    if fault["type"] == "string_pattern_mismatch":
+        return _PATTERN_REASONS.get(fault["ctx"]["pattern"], str(fault["msg"]))
+    is_time = "query" in fault["loc"] and fault["type"].startswith("datetime")
+    if is_time and _SPACED_OFFSET.search(str(fault.get("input"))):
+        return "a + in a query means a space: write + as %2B, or use Z"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 async def _on_http_error(_: Request, error: Exception) -> Response:
@@ -126,7 +151,7 @@ def _unavailable(what: str) -> Any:
 
 async def _on_graph_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, Neo4jError)
-    if error.code != _TIMED_OUT:
+    if not (error.code or "").startswith(_TIMED_OUT):
         return await _on_unexpected_error(request, error)
     return platform_problem(
         Unavailable("The query took too long and was stopped.", remedy="Ask for a shorter window.")

@@ -20,7 +20,7 @@ from lsec.cli.training import watch
 from lsec.client import Client
 from lsec.client.answers import Recommendations
 from lsec.core.errors import LsecError
-from lsec.core.settings import Settings, load_settings
+from lsec.core.settings import NEO4J_PASSWORD_FILE, Settings, load_settings
 
 NUM_USERS = 3
 PUBLICATION_TIMEOUT_S = 60.0
@@ -90,19 +90,18 @@ def _run_loop(
     steps.end()
     for answer in answers:
         serving.show(answer)
-    _show_influence(client, answers)
+    show_influence(client, answers)
     steps.show()
 
 
 def _train(client: Client, settings: Settings) -> str:
-    """The release of a new training; LsecError that says why, and where the log is, if it fails."""
+    """The release of a new training; LsecError that says why, and where the worker's log is, if it fails."""
     run = watch(client, client.train())
     if run.status == "succeeded" and run.release_id is not None:
         return run.release_id
-    logs = f"{settings.runs_path / run.id / 'trainer.log'} and {settings.data_dir / 'logs/worker.log'}"
     raise LsecError(
         f"The training {run.status}: {run.error or 'it made no release'}",
-        remedy=f"See {logs}.",
+        remedy=f"The worker's log is {settings.data_dir / 'logs/worker.log'}.",
     )
 
 
@@ -121,11 +120,16 @@ def _published(client: Client, users: list[str], release_id: str) -> list[Recomm
         time.sleep(0.2)
 
 
-def _show_influence(client: Client, answers: list[Recommendations]) -> None:
-    """The leaderboard; where no purchase names a streamer, the ways from a user to a recommended product."""
+def show_influence(client: Client, answers: list[Recommendations]) -> None:
+    """The leaderboard; where no purchase names a streamer, who sells the first recommended product sold."""
     table = client.leaderboard(limit=8)
-    if not table.rows and answers and answers[0].products:
-        table = client.paths(answers[0].user_id, answers[0].products[0].product_id, limit=8)
+    products = (each.product_id for answer in answers for each in answer.products)
+    for product in () if table.rows else dict.fromkeys(products):
+        sellers = client.product_streamers(product, limit=8)
+        if sellers.rows:
+            out.print(f"No purchase names a streamer; those who sell {product}:", markup=False)
+            table = sellers
+            break
     influence.show(table, as_json=False)
 
 
@@ -133,9 +137,10 @@ def _show_next_steps(settings: Settings, secret: str, source: Source) -> None:
     url = api_url(settings)
     user = source.users(1)[0]
     header = shlex.quote(f"Authorization: Bearer {secret}")
+    password_file = settings.data_dir / NEO4J_PASSWORD_FILE
     lines = (
         f"API          {url}   (documentation: {url}/docs)",
-        f"Neo4j        {settings.neo4j_url}   (no password)",
+        f"Neo4j        {settings.neo4j_url}   (user {settings.neo4j_user}, password in {password_file})",
         f"Data         {settings.data_dir}",
         f"Admin key    {secret}",
         "",

@@ -1,26 +1,23 @@
 """Commands that send events: a simulated market, NDJSON files, a folder in the paper's layout."""
 
-import gzip
-import io
 import sys
 import time
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import msgspec
 import typer
 
 from graph_schema.events import Envelope
+from lsec.cli.event_files import EventFiles, Place
 from lsec.cli.options import DEFAULT_URL, TIME_FORMATS, Json, Key, Url, connect
 from lsec.cli.output import counting, err, out, print_json
 from lsec.client import Client, SendTotals
 from lsec.client.answers import Rejected
 from lsec.client.paper_layout import count_training_rows, read_training_part
-from lsec.core.errors import InvalidInput
 from lsec.simulate import Market, simulate
 
 FIRST_DAY = Market().start_at
@@ -85,7 +82,9 @@ def simulate_command(
 
 
 def ingest(
-    files: Annotated[list[Path], typer.Argument(help="NDJSON files, plain or .gz; `-` is the input.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of NDJSON or a JSON array, plain or .gz; `-` is the input.")
+    ],
     *,
     batch: Batch = 1000,
     wait: Wait = True,
@@ -94,10 +93,10 @@ def ingest(
     key: Key = "",
 ) -> None:
     """Send events from NDJSON; good ones go in, each bad one is named with its line. Safe to repeat."""
-    lines = _Lines(files)
+    events = EventFiles(files)
     with connect(url, key) as client:
-        sent = send_all(client, lines, "Sending", batch=batch, wait=wait)
-    places = [lines.place(bad.index) for bad in sent.totals.rejected]
+        sent = send_all(client, events, "Sending", batch=batch, wait=wait, total=events.count())
+    places = [events.place(bad.index) for bad in sent.totals.rejected]
     report(sent, places=places, as_json=as_json)
 
 
@@ -137,23 +136,59 @@ def send_all(
 ) -> Sent:
     """Sends events with a progress bar, and waits with another until the graph holds them."""
     started = time.monotonic()
-    with counting(label, total) as show:
-        totals = client.send_events(events, batch=batch, on_progress=lambda so_far: show(so_far.sent))
+    totals = _send(client, events, label, batch=batch, total=total)
     seconds = time.monotonic() - started
-    if not wait:
+    if not wait or not _num_taken(totals):
         return Sent(totals, seconds, None)
+    try:
+        _wait(client)
+    except KeyboardInterrupt:
+        err.print(f"All {totals.sent:,} events were sent; the graph takes them in without this command.")
+        raise
+    return Sent(totals, seconds, time.monotonic() - started)
+
+
+def _send(
+    client: Client, events: Iterable[Envelope | bytes], label: str, *, batch: int, total: int | None
+) -> SendTotals:
+    num_sent = 0
+
+    def on_progress(so_far: SendTotals) -> None:
+        nonlocal num_sent
+        num_sent = so_far.sent
+        show(num_sent)
+
+    try:
+        with counting(label, total) as show:
+            return client.send_events(events, batch=batch, on_progress=on_progress)
+    except KeyboardInterrupt:
+        of_total = "" if total is None else f" of {total:,}"
+        err.print(
+            f"Stopped: {num_sent:,}{of_total} events were sent. The same command again goes on: "
+            "what was sent is recognised for an hour.",
+            soft_wrap=True,
+        )
+        raise
+
+
+def _wait(client: Client) -> None:
     backlog = client.lag().backlog_events
     with counting("Into the graph", backlog) as show:
         client.wait_until_committed(on_progress=lambda lag: show(max(0, backlog - lag.backlog_events)))
         show(backlog)
-    return Sent(totals, seconds, time.monotonic() - started)
 
 
-def report(sent: Sent, *, places: list[str] | None = None, as_json: bool) -> None:
+def _num_taken(totals: SendTotals) -> int:
+    return totals.accepted + totals.duplicates
+
+
+def report(sent: Sent, *, places: list[Place] | None = None, as_json: bool) -> None:
     """Prints what became of the events; exit code 1 if some were rejected."""
     totals = sent.totals
     if as_json:
         print_json(_as_json(sent, places))
+    elif not totals.sent:
+        out.print("There were no events, so none were sent.")
     else:
         rate = totals.sent / sent.seconds if sent.seconds else 0.0
         out.print(
@@ -164,7 +199,7 @@ def report(sent: Sent, *, places: list[str] | None = None, as_json: bool) -> Non
         if sent.committed_seconds is not None:
             out.print(f"The graph holds them, {sent.committed_seconds:.1f} s after the start.")
         for number, bad in enumerate(totals.rejected[:MAX_SHOWN]):
-            place = places[number] if places else f"event {bad.index}"
+            place = places[number].words if places else f"event {bad.index}"
             err.print(f"  {place}: {_why(bad)}", markup=False, soft_wrap=True)
         if len(totals.rejected) > MAX_SHOWN:
             err.print(f"  … and {len(totals.rejected) - MAX_SHOWN:,} more; --json lists all.")
@@ -172,10 +207,11 @@ def report(sent: Sent, *, places: list[str] | None = None, as_json: bool) -> Non
         raise typer.Exit(1)
 
 
-def _as_json(sent: Sent, places: list[str] | None) -> dict[str, object]:
+def _as_json(sent: Sent, places: list[Place] | None) -> dict[str, object]:
     totals = sent.totals
     rejected = [
-        msgspec.structs.asdict(bad) | ({"place": places[number]} if places else {})
+        msgspec.structs.asdict(bad)
+        | ({"index": places[number].row, "place": places[number].words} if places else {})
         for number, bad in enumerate(totals.rejected)
     ]
     return {
@@ -191,38 +227,3 @@ def _as_json(sent: Sent, places: list[str] | None) -> dict[str, object]:
 
 def _why(bad: Rejected) -> str:
     return f"{bad.field}: {bad.reason}" if bad.field else bad.reason
-
-
-class _Lines:
-    """The lines of files that are not blank; remembers where each stood."""
-
-    def __init__(self, files: list[Path]) -> None:
-        self._files = files
-        self._firsts: list[int] = []
-        self._numbers = array("Q")
-        for file in files:
-            if str(file) != "-" and not file.is_file():
-                raise InvalidInput(
-                    f"There is no file {file}.", remedy="Give NDJSON files, or `-` for the input."
-                )
-
-    def __iter__(self) -> Iterator[bytes]:
-        for file in self._files:
-            self._firsts.append(len(self._numbers))
-            with _open(file) as lines:
-                for number, line in enumerate(lines, start=1):
-                    stripped = line.strip()
-                    if stripped:
-                        self._numbers.append(number)
-                        yield stripped
-
-    def place(self, index: int) -> str:
-        """File and line of an event by its index in the order of sending."""
-        which = max(place for place, first in enumerate(self._firsts) if first <= index)
-        return f"{self._files[which]}, line {self._numbers[index]}"
-
-
-def _open(file: Path) -> BinaryIO | io.BufferedReader | gzip.GzipFile | nullcontext[BinaryIO]:
-    if str(file) == "-":
-        return nullcontext(sys.stdin.buffer)
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")

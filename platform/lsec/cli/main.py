@@ -1,13 +1,15 @@
 """The `lsec` command: its groups of commands, and how errors end it."""
 
-from typing import Any
+import importlib.metadata
+from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 
 from lsec.cli import demo, evaluation, events, influence, keys, releases, serving, stack, training
-from lsec.cli.output import err
+from lsec.cli.options import WANTS_JSON
+from lsec.cli.output import print_error, print_line
+from lsec.client import ApiError
 from lsec.core.errors import LsecError
 
 EPILOG = (
@@ -17,17 +19,28 @@ EPILOG = (
 
 
 class _Commands(TyperGroup):
-    """Turns the platform's errors into a sentence on the error stream and exit code 1."""
+    """Turns the platform's errors into sentences, with --json an object too, and exit code 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except LsecError as error:
-            title = "" if error.title == LsecError.title else f"{error.title}: "
-            err.print(Text.assemble(("Error ", "bold red"), f"{title}{error.detail}"), soft_wrap=True)
-            if error.remedy:
-                err.print(Text.assemble(("Try   ", "bold"), error.remedy), soft_wrap=True)
+            print_error(error)
+            if ctx.meta.get(WANTS_JSON):
+                print_line({"error": _as_json(error)})
             raise typer.Exit(1) from error
+
+
+def _as_json(error: LsecError) -> dict[str, object]:
+    title = "Error" if error.title == LsecError.title else error.title
+    status = {"status": error.status} if isinstance(error, ApiError) else {}
+    return {"title": title, "detail": error.detail, "remedy": error.remedy, **status}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lsec {importlib.metadata.version('lsec')}")
+        raise typer.Exit
 
 
 app = typer.Typer(
@@ -39,6 +52,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 for module in (demo, stack, events, training, serving, evaluation):
     module.register(app)
 for name, module_app in (("influence", influence.app), ("releases", releases.app), ("keys", keys.app)):

@@ -24,7 +24,18 @@ Key = Annotated[
         rich_help_panel="Connection",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+WANTS_JSON = "lsec.wants_json"
+"""In the context of the command line: whether --json was given, for errors that end a command."""
+
+
+def _remember_json(context: typer.Context, wanted: bool) -> bool:
+    context.meta[WANTS_JSON] = wanted
+    return wanted
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for machines, also of errors.", callback=_remember_json)
+]
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"]
 Since = Annotated[
     datetime | None,

@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from lsec.core.errors import LsecError
+
 PIPED_WIDTH = 160
 
 
@@ -42,6 +44,14 @@ def print_json(value: object) -> None:
 def print_line(value: object) -> None:
     """The value as one line of JSON on the standard output."""
     typer.echo(msgspec.json.encode(value).decode())
+
+
+def print_error(error: LsecError) -> None:
+    """The error and its remedy as sentences on the error stream."""
+    title = "" if error.title == LsecError.title else f"{error.title}: "
+    err.print(Text.assemble(("Error ", "bold red"), f"{title}{error.detail}"), soft_wrap=True)
+    if error.remedy:
+        err.print(Text.assemble(("Try   ", "bold"), error.remedy), soft_wrap=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

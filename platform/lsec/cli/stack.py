@@ -8,13 +8,17 @@ import typer
 
 from lsec.cli.options import Json, api_url, extra
 from lsec.cli.output import err, out, print_json, print_table
-from lsec.core.errors import InvalidInput
-from lsec.core.settings import Settings, load_settings
+from lsec.core.errors import InvalidInput, Unavailable
+from lsec.core.settings import NEO4J_PASSWORD_FILE, Settings, load_settings
 
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the data.", show_default="LSEC_DATA_DIR or .lsec"),
 ]
+
+ORPHANED = "`lsec up` was killed; `lsec down` stops the rest."
+APPLIED = "applied "
+"""How the migrations report each that was applied, before its name."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +58,8 @@ def up(
         ):
             url = api_url(stack.settings)
             out.print(f"The API is at {url}, its documentation at {url}/docs.", markup=False)
-            out.print(f"Neo4j is at {stack.settings.neo4j_url}, without a password.", markup=False)
+            if "neo4j" in services:
+                out.print(neo4j_line(stack.settings), markup=False, soft_wrap=True)
             out.print(
                 f"A key: LSEC_DATA_DIR={stack.settings.data_dir} lsec keys create --scope admin --name me",
                 markup=False,
@@ -87,8 +92,11 @@ def status(*, data_dir: DataDir = None, as_json: Json = False) -> None:
         from lsec.local import stack_status
     settings = _settings(data_dir)
     services = stack_status(settings.data_dir)
+    states = {each.name: each.state for each in services}
+    remedy = ORPHANED if states.get("supervisor") == "gone" and "running" in states.values() else ""
     if as_json:
-        print_json({"data_dir": str(settings.data_dir), "services": [asdict(each) for each in services]})
+        each_as_json = [asdict(each) for each in services]
+        print_json({"data_dir": str(settings.data_dir), "services": each_as_json, "remedy": remedy})
     elif services:
         columns = ("name", "state", "pid", "port", "uptime_s", "memory_mb", "log")
         print_table(
@@ -109,18 +117,42 @@ def status(*, data_dir: DataDir = None, as_json: Json = False) -> None:
         )
     else:
         out.print(f"Nothing runs on {settings.data_dir}; `lsec up` starts the stack.", markup=False)
-    if not services or any(each.state != "running" for each in services):
+    if remedy and not as_json:
+        out.print(remedy, markup=False)
+    if any(state != "running" for state in states.values()) or not services:
         raise typer.Exit(1)
 
 
-def migrate() -> None:
+def migrate(*, as_json: Json = False) -> None:
     """Bring the ledger and the graph to this version; again changes nothing. `lsec up` does it itself."""
     with extra("workers", "api"):
+        from neo4j.exceptions import DriverError, Neo4jError
+
         from workers.migrate import migrate as run
-    run(load_settings(), report=lambda line: err.print(line, markup=False))
+    applied: list[str] = []
+
+    def report(line: str) -> None:
+        err.print(line, markup=False)
+        if line.startswith(APPLIED):
+            applied.append(line.removeprefix(APPLIED))
+
+    try:
+        run(load_settings(), report=report)
+    except (DriverError, Neo4jError) as error:
+        raise Unavailable(
+            f"The graph cannot be used: {error}.", remedy="Is it running, and is LSEC_NEO4J_URL right?"
+        ) from error
+    if as_json:
+        print_json({"applied": applied})
+        return
     out.print("The ledger and the graph are at this version.")
 
 
+def neo4j_line(settings: Settings) -> str:
+    """Where Neo4j is and how to log in; the password itself belongs in no terminal's history."""
+    file = settings.data_dir / NEO4J_PASSWORD_FILE
+    return f"Neo4j is at {settings.neo4j_url}, user {settings.neo4j_user}, password in {file}."
+
+
 def _settings(data_dir: Path | None) -> Settings:
-    settings = load_settings()
-    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+    return load_settings(data_dir=data_dir)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lsec.cli.options import DEFAULT_URL, Json, Key, Since, Until, Url, connect, in_utc
-from lsec.cli.output import err, out, percentage, print_json, print_mapping
+from lsec.cli.output import err, out, percentage, print_error, print_json, print_mapping
 from lsec.client import Client
 from lsec.client.answers import Training
 from lsec.core.errors import LsecError
@@ -65,7 +65,8 @@ def train(
         if wait:
             run = watch(client, run)
     show(run, as_json=as_json)
-    require_success(run, waited=wait)
+    if wait:
+        require_success(run, as_json=as_json)
 
 
 def watch(client: Client, run: Training) -> Training:
@@ -79,13 +80,16 @@ def watch(client: Client, run: Training) -> Training:
     return run
 
 
-def require_success(run: Training, *, waited: bool) -> None:
-    """LsecError with the reason if a run that was waited for did not succeed."""
-    if waited and run.status != "succeeded":
-        raise LsecError(
-            f"Training {run.id} {run.status}: {run.error or 'no reason was given'}",
-            remedy="The run's folder has trainer.log; `lsec status` shows where the stack keeps its data.",
-        )
+def require_success(run: Training, *, as_json: bool) -> None:
+    """LsecError with the reason if a run did not succeed; as JSON the run itself, already shown, has it."""
+    if run.status == "succeeded":
+        return
+    reason = f": {run.error}" if run.error else "."
+    error = LsecError(f"Training {run.id} {run.status}{reason}")
+    if as_json:
+        print_error(error)
+        raise typer.Exit(1)
+    raise error
 
 
 def show(run: Training, *, as_json: bool) -> None:

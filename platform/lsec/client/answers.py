@@ -109,7 +109,7 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a product is recommended."""
+    """Why a product is recommended: `kind` is followed_streamers, users_alike, taste or popular."""
 
     kind: str
     text: str

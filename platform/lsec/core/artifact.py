@@ -201,8 +201,11 @@ def open_artifact(path: Path, *, verify: bool = False) -> Artifact:
     ArtifactError when it is missing, damaged or of another version.
     """
     manifest = _read_manifest(path)
-    arrays = {name: _open_array(path / f"{name}.npy", manifest, verify=verify) for name in ARRAYS}
-    return Artifact.from_arrays(manifest, arrays)
+    try:
+        arrays = {name: _open_array(path / f"{name}.npy", manifest, verify=verify) for name in ARRAYS}
+        return Artifact.from_arrays(manifest, arrays)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ArtifactError(f"The artifact in {path} is damaged: {error!r}.", remedy=RETRAIN) from error
 
 
 def evaluate_lists(

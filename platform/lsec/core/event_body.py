@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -25,6 +25,8 @@ from lsec.core.errors import BodyTooLarge, InvalidInput
 
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson")
+LATEST_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""With an offset a time can be written that lies past it, in a year that UTC times cannot have."""
 _MAX_ECHO = 60
 
 _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -219,6 +221,10 @@ def _content_fault(event: Event, *, latest_at: datetime, currency: str) -> tuple
         return "at", f"more than {minutes} minutes ahead of the server; check the producer's clock"
     if isinstance(event, UserBought | ProductUpserted) and event.currency not in ("", currency):
         return "currency", f"must be {currency}, the one currency of this deployment; convert the amount"
+    expires_at = event.expires_at if isinstance(event, ProductUpserted) else None
+    if expires_at is not None and not EARLIEST_AT <= expires_at <= LATEST_EXPIRY:
+        years = f"{EARLIEST_AT.year} to {LATEST_EXPIRY.year} in UTC"
+        return "expires_at", f"must lie in the years {years}; leave it out if the product does not expire"
     return None
 
 

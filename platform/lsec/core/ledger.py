@@ -117,6 +117,10 @@ class Training(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
+    lease: Mapped[str | None] = mapped_column(String(32))
+    """The claim that holds the run: what an earlier claim still writes is refused."""
+    num_claims: Mapped[int] = mapped_column(Integer, default=0)
+    """Claims since the last orderly hand-over: a run that kills its worker is given up."""
     cancel_requested_at: Mapped[datetime | None]
 
 

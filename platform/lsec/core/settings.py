@@ -1,19 +1,25 @@
 """The platform's settings: read from `LSEC_*` once in each entry point and passed down."""
 
 import difflib
+import math
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lsec.core.errors import InvalidInput
 
 MIB = 1024 * 1024
 
+MAX_LOG_SHARE = 0.75
+"""Of Valkey's memory: past that it refuses writes, the ingester's too, so the API must stop before."""
 PREFIX = "LSEC_"
+NEO4J_PASSWORD_FILE = "neo4j-password"  # noqa: S105 - a file name
+"""In the data folder: the password of the embedded stack's Neo4j, which the stack makes."""
+LOOPBACK_BOLT = "bolt://127.0.0.1:"
 OTHER_VARIABLES = re.compile(r"LSEC_(URL|API_KEY|SQL_PASSWORD|TEST_.*)")
 """Variables that are no settings of the server: the client's, compose's, those of tests."""
 
@@ -29,7 +35,9 @@ class Settings(BaseSettings):
 
     neo4j_url: str = Field("bolt://127.0.0.1:7687", description="Bolt address of Neo4j")
     neo4j_user: str = Field("neo4j", description="User of Neo4j")
-    neo4j_password: SecretStr = Field(SecretStr(""), description="Password; empty: no authentication")
+    neo4j_password: SecretStr = Field(
+        SecretStr(""), description="Password; by default the embedded stack's own"
+    )
     log_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Valkey of the event log")
     broker_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/1"), description="Valkey of Celery")
     sql_url: SecretStr | None = Field(
@@ -62,7 +70,7 @@ class Settings(BaseSettings):
     max_log_memory_mb: int = Field(
         768, ge=16, description="Past this much memory of the log's server the API answers 503"
     )
-    max_body_bytes: int = Field(8 * MIB, ge=1024, le=1024 * MIB, description="Largest request body")
+    max_body_bytes: int = Field(16 * MIB, ge=1024, le=1024 * MIB, description="Largest request body")
     max_events_per_request: int = Field(10_000, ge=1, le=1_000_000, description="Most events a request")
 
     slate_length: int = Field(50, ge=1, le=1000, description="Products in a published slate")
@@ -70,6 +78,21 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train")
     train_threads: int = Field(0, ge=0, le=1024, description="CPU threads of a training; 0: all cores")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level")
+
+    @model_validator(mode="after")
+    def _leave_room_in_valkey(self) -> Self:
+        most_mb = int(self.valkey_max_memory_mb * MAX_LOG_SHARE)
+        if self.max_log_memory_mb > most_mb:
+            enough_mb = math.ceil(self.max_log_memory_mb / MAX_LOG_SHARE)
+            raise InvalidInput(
+                f"{PREFIX}MAX_LOG_MEMORY_MB is {self.max_log_memory_mb}, more than {MAX_LOG_SHARE:.0%} of "
+                f"{PREFIX}VALKEY_MAX_MEMORY_MB, {self.valkey_max_memory_mb}: Valkey would be full before "
+                "the API holds producers back.",
+                remedy=f"Set {PREFIX}MAX_LOG_MEMORY_MB to {most_mb} or less, or "
+                f"{PREFIX}VALKEY_MAX_MEMORY_MB to {enough_mb} or more; with a Valkey of your own the "
+                "latter states its maxmemory.",
+            )
+        return self
 
     @property
     def artifacts_path(self) -> Path:
@@ -89,8 +112,12 @@ class Settings(BaseSettings):
         return f"sqlite:///{(self.data_dir / 'ledger.sqlite').absolute()}"
 
 
-def load_settings() -> Settings:
-    """The settings of the environment; InvalidInput that names each bad or unknown variable."""
+def load_settings(*, data_dir: Path | None = None) -> Settings:
+    """The settings of the environment; InvalidInput that names each bad or unknown variable.
+
+    A data folder that is given goes before that of the environment. Where no password of Neo4j is set,
+    that of the data folder's embedded Neo4j is used.
+    """
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known and not OTHER_VARIABLES.fullmatch(name):
@@ -98,9 +125,30 @@ def load_settings() -> Settings:
             meant = f"Did you mean {close[0]}?" if close else "Unset it; the README lists all settings."
             raise InvalidInput(f"There is no setting {name}.", remedy=meant)
     try:
-        return Settings()
+        settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     except ValidationError as error:
         bad = "; ".join(
             f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()
         )
         raise InvalidInput(f"Bad settings: {bad}.", remedy="Change or unset these variables.") from error
+    password = embedded_neo4j_password(settings)
+    return settings if password is None else settings.model_copy(update={"neo4j_password": password})
+
+
+def embedded_neo4j_password(settings: Settings) -> SecretStr | None:
+    """The password of the data folder's embedded Neo4j, if the settings mean that one and give no other.
+
+    None for another machine's Neo4j: it has no business with this password.
+    """
+    if "neo4j_password" in settings.model_fields_set or not settings.neo4j_url.startswith(LOOPBACK_BOLT):
+        return None
+    path = settings.data_dir / NEO4J_PASSWORD_FILE
+    try:
+        return SecretStr(path.read_text())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(
+            f"The password of Neo4j cannot be read: {error}.",
+            remedy="Run this as the user who started the stack, or set LSEC_NEO4J_PASSWORD.",
+        ) from error

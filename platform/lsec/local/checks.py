@@ -56,7 +56,7 @@ def check_memory(settings: Settings, services: Iterable[str], *, available_mb: i
         raise StackError(
             f"The databases may take {needed_mb} MB of memory, and {available_mb} MB are available.",
             remedy="Close other programs, or lower LSEC_NEO4J_HEAP_MB, LSEC_NEO4J_PAGE_CACHE_MB or "
-            "LSEC_VALKEY_MAX_MEMORY_MB.",
+            "LSEC_VALKEY_MAX_MEMORY_MB (and LSEC_MAX_LOG_MEMORY_MB with it, to 75% of it).",
         )
 
 

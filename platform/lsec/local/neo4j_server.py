@@ -1,7 +1,7 @@
 """Neo4j Community in this process: the Java machine through JPype, one Bolt connector on loopback.
 
-Run as `python -m lsec.local.neo4j_server --home DIR --jars DIR --bolt-port N`; it ends on SIGTERM or SIGINT.
-Authentication is off, so the address is fixed to loopback.
+Run as `python -m lsec.local.neo4j_server --home DIR --jars DIR --bolt-port N` with the password in
+`LSEC_NEO4J_PASSWORD`; it ends on SIGTERM or SIGINT.
 """
 
 import argparse
@@ -9,58 +9,30 @@ import logging
 import os
 import signal
 from pathlib import Path
-from typing import Any
-
-import jpype
 
 from lsec.local.java import jar_files, jvm_library, jvm_options
 
-LOOPBACK = "127.0.0.1"
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+PASSWORD_VARIABLE = "LSEC_NEO4J_PASSWORD"  # noqa: S105 - the name of a variable
 
 log = logging.getLogger(__name__)
 
 
-def database_settings(bolt_port: int, page_cache_mb: int) -> dict[str, str]:
-    """Neo4j's own settings.
-
-    Without the `internal.` one Bolt waits twice five seconds at shutdown, after the databases are
-    already closed. Kept transaction logs are bounded: by default they grow to 2 GB.
-    """
-    address = f"{LOOPBACK}:{bolt_port}"
-    return {
-        "server.bolt.enabled": "true",
-        "server.bolt.listen_address": address,
-        "server.bolt.advertised_address": address,
-        "server.memory.pagecache.size": f"{page_cache_mb}m",
-        "dbms.security.auth_enabled": "false",
-        "dbms.usage_report.enabled": "false",
-        "db.tx_log.rotation.size": "32m",
-        "db.tx_log.rotation.retention_policy": "128m size",
-        "db.temporal.timezone": "UTC",
-        "internal.server.bolt.thread_pool_shutdown_wait_time": "200ms",
-    }
-
-
-def start_database(home: Path, settings: dict[str, str]) -> Any:
-    """The running DatabaseManagementService; the Java machine must be up."""
-    home.mkdir(parents=True, exist_ok=True)
-    conf = home / "neo4j.conf"
-    conf.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    builder = jpype.JClass("org.neo4j.dbms.api.DatabaseManagementServiceBuilder")
-    path = jpype.JClass("java.nio.file.Path").of
-    return builder(path(str(home))).loadPropertiesFromFile(path(str(conf))).build()
-
-
-def serve(arguments: argparse.Namespace) -> None:
+def serve(arguments: argparse.Namespace, password: str) -> None:
     """Run Neo4j until a stop signal arrives, then shut it down in order."""
-    # Blocked before the Java machine starts, so that each of its threads inherits it and the
-    # signals wait for sigwait below, also those that come while Neo4j still starts.
+    # Blocked before any thread starts, so that each inherits it and the signals wait for sigwait
+    # below, also those that come while Neo4j still starts. JPype is loaded after it for that reason:
+    # it brings in NumPy, and NumPy starts threads.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    import jpype
+
+    from lsec.local.neo4j_database import LOOPBACK, database_settings, start_database
+
     options = jvm_options(arguments.heap_mb)
     jars = jar_files(arguments.jars)
     jpype.startJVM(*options, jvmpath=str(jvm_library()), classpath=jars, interrupt=False)
-    service = start_database(arguments.home, database_settings(arguments.bolt_port, arguments.page_cache_mb))
+    settings = database_settings(arguments.bolt_port, arguments.page_cache_mb)
+    service = start_database(arguments.home, settings, password)
     log.info("Neo4j answers on bolt://%s:%d", LOOPBACK, arguments.bolt_port)
     signal.sigwait(STOP_SIGNALS)
     service.shutdown()
@@ -77,8 +49,11 @@ def main() -> None:
     parser.add_argument("--bolt-port", type=int, required=True)
     parser.add_argument("--heap-mb", type=int, default=1024)
     parser.add_argument("--page-cache-mb", type=int, default=512)
+    arguments = parser.parse_args()
+    if not (password := os.environ.get(PASSWORD_VARIABLE)):
+        parser.error(f"set {PASSWORD_VARIABLE}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    serve(parser.parse_args())
+    serve(arguments, password)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,16 +16,19 @@ from lsec.core.errors import StackError
 RECORD_FILE = "stack.json"
 MARK = "EMBEDDED_STACK_ID"
 """Environment variable that every process of one stack carries, so that none is ever missed."""
-SAME_START_S = 0.05
+SAME_START_S = 0.005
+"""Start times are whole clock ticks of 0.01 s."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """A process that cannot be mistaken: a recycled pid has another start time."""
+    """A process that cannot be mistaken: a recycled pid has another start time, or is of another boot."""
 
     name: str
     pid: int
     created: float
+    boot: str
     port: int = 0
     log: str = ""
 
@@ -40,14 +44,35 @@ class StackRecord:
 
 def record_of(pid: int, name: str, *, port: int = 0, log: str = "") -> ProcessRecord:
     """The record of a process that runs now."""
-    return ProcessRecord(name, pid, psutil.Process(pid).create_time(), port, log)
+    return ProcessRecord(name, pid, start_time(psutil.Process(pid)), boot_id(), port, log)
+
+
+def start_time(process: psutil.Process) -> float:
+    """When it started, in seconds, the same before and after the machine's clock is set.
+
+    On Linux since the boot, from the kernel: psutil adds the moment of the boot as it now appears,
+    which moves with the clock.
+    """
+    if sys.platform != "linux":
+        return process.create_time()
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(process.pid) from None
+    # The name, in brackets, may hold anything; `starttime` is field 22, the 20th after it.
+    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def boot_id() -> str:
+    """Tells this boot of the machine from others; empty where start times tell it by themselves."""
+    return BOOT_ID.read_text().strip() if sys.platform == "linux" else ""
 
 
 def live_process(record: ProcessRecord) -> psutil.Process | None:
     """The recorded process if it still runs; None if it ended or its pid belongs to another now."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.created) < SAME_START_S
+        same = record.boot == boot_id() and abs(start_time(process) - record.created) < SAME_START_S
         if same and process.status() != psutil.STATUS_ZOMBIE:
             return process
     return None
@@ -134,6 +159,6 @@ def log_tail(path: Path, *, num_lines: int = 15) -> str:
     return "\n".join(lines[-num_lines:])
 
 
-def uptime_s(record: ProcessRecord) -> float:
+def uptime_s(process: psutil.Process) -> float:
     """Seconds since the process started."""
-    return max(0.0, time.time() - record.created)
+    return max(0.0, time.time() - process.create_time())

@@ -11,6 +11,7 @@ import neo4j
 import redis
 from celery import Celery
 
+from lsec.core.event_log import LogKeys
 from lsec.core.settings import Settings
 
 TIMEOUT_S = 2.0
@@ -51,7 +52,7 @@ def ingester_answers(settings: Settings, shard: int) -> bool:
     """Whether the shard's ingester has taken its lease in the event log."""
     url = settings.log_url.get_secret_value()
     with redis.Redis.from_url(url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S) as client:
-        return bool(client.exists(f"lsec:{{{shard}}}:ingester"))
+        return bool(client.exists(LogKeys(shard).ingester))
 
 
 def worker_answers(settings: Settings) -> bool:

@@ -25,6 +25,7 @@ from lsec.local.checks import (
     note_versions,
 )
 from lsec.local.jars import ensure_jars
+from lsec.local.password import ensure_password
 from lsec.local.processes import (
     StackRecord,
     delete_record,
@@ -76,15 +77,15 @@ class ServiceStatus:
 
 
 def settled(settings: Settings, services: Collection[str]) -> Settings:
-    """Settings with free ports for 0, an absolute data folder, and the addresses that follow from them."""
-    changes: dict[str, object] = {"data_dir": settings.data_dir.absolute()}
+    """Settings with free ports for 0, and the addresses and the password that follow from the data folder."""
+    changes: dict[str, object] = {}
     ports = {"neo4j": "bolt_port", "valkey": "valkey_port", "api": "api_port"}
     for service, name in ports.items():
         if service in services:
             changes[name] = getattr(settings, name) or free_port()
     if "neo4j" in services:
         changes["neo4j_url"] = f"bolt://127.0.0.1:{changes['bolt_port']}"
-        changes["neo4j_password"] = SecretStr("")
+        changes["neo4j_user"], changes["neo4j_password"] = "neo4j", ensure_password(settings.data_dir)
     if "valkey" in services:
         address = f"redis://127.0.0.1:{changes['valkey_port']}"
         changes["log_url"], changes["broker_url"] = SecretStr(f"{address}/0"), SecretStr(f"{address}/1")
@@ -106,9 +107,10 @@ def running_stack(
     """
     if unknown := set(services) - set(ALL_SERVICES):
         raise ValueError(f"unknown services {sorted(unknown)}; there are {', '.join(ALL_SERVICES)}")
-    settings = settled(settings, services)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with stop_signals_as_exit(), data_dir_lock(settings.data_dir):
+    data_dir = settings.data_dir.absolute()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with stop_signals_as_exit(), data_dir_lock(data_dir):
+        settings = settled(settings.model_copy(update={"data_dir": data_dir}), services)
         supervisor = prepare(settings, services, on_event=on_event, cache=cache)
         try:
             supervisor.start()
@@ -252,7 +254,7 @@ def stack_status(data_dir: Path) -> list[ServiceStatus]:
                 pid=each.pid,
                 port=each.port,
                 state="running" if process else "gone",
-                uptime_s=round(uptime_s(each), 1) if process else 0.0,
+                uptime_s=round(uptime_s(process), 1) if process else 0.0,
                 memory_mb=round(process.memory_info().rss / MIB, 1) if process else 0.0,
                 log=each.log,
             )

@@ -7,7 +7,8 @@ import pytest
 from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 
-from lsec.api.problems import MEDIA_TYPE, platform_problem
+from lsec.api.openapi import MEDIA_TYPE
+from lsec.api.problems import platform_problem
 from lsec.api.routes.trainings import parse_request
 from lsec.core.errors import (
     Forbidden,

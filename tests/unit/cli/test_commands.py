@@ -2,6 +2,9 @@
 
 import gzip
 import socket
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -10,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from graph_schema.events import Event
 from lsec.cli.main import app
+from lsec.local.processes import StackRecord, record_of, write_record
 
 GROUPS = {
     "influence": {"leaderboard", "product-streamers", "paths"},
@@ -126,6 +130,21 @@ def test_a_release_id_cannot_leave_the_folder_of_artifacts(tmp_path: Path) -> No
     assert "no id of a release" in result.stderr
 
 
+def test_the_version_is_told() -> None:
+    result = lsec("--version")
+    assert (result.exit_code, result.stdout) == (0, f"lsec {version('lsec')}\n")
+
+
+def test_an_error_under_json_is_an_object_on_the_output_and_prose_on_the_error_stream() -> None:
+    result = lsec("recommend", "u1", "--json")
+    assert result.exit_code == 1
+    error = msgspec.json.decode(result.stdout)["error"]
+    assert (error["title"], error["detail"]) == ("Invalid request", "There is no API key.")
+    assert "LSEC_API_KEY" in error["remedy"]
+    assert "There is no API key." in result.stderr
+    assert lsec("recommend", "u1").stdout == ""
+
+
 def test_keys_without_a_ledger_say_how_to_make_one(tmp_path: Path) -> None:
     result = lsec("keys", "list", LSEC_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
@@ -138,6 +157,34 @@ def test_status_of_a_folder_where_nothing_runs_is_1_and_down_is_0(tmp_path: Path
     assert msgspec.json.decode(lsec("status", "--data-dir", tmp_path, "--json").stdout)["services"] == []
     down = lsec("down", "--data-dir", tmp_path, "--json")
     assert (down.exit_code, msgspec.json.decode(down.stdout)) == (0, {"stopped": []})
+
+
+def test_status_after_a_killed_up_says_how_the_rest_is_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE) as service,
+        subprocess.Popen(command, stdin=subprocess.PIPE) as up,
+    ):
+        services = (record_of(service.pid, "api"),)
+        write_record(tmp_path, StackRecord("stack", record_of(up.pid, "supervisor"), services))
+        whole = lsec("status", "--data-dir", tmp_path)
+        up.kill()
+        up.wait()
+        orphaned = lsec("status", "--data-dir", tmp_path)
+        as_json = lsec("status", "--data-dir", tmp_path, "--json")
+        service.kill()
+    assert (whole.exit_code, "was killed" in whole.stdout) == (0, False)
+    assert orphaned.exit_code == 1
+    assert "`lsec up` was killed; `lsec down` stops the rest." in orphaned.stdout
+    assert "lsec down" in msgspec.json.decode(as_json.stdout)["remedy"]
+
+
+def test_migrating_a_graph_that_is_not_there_is_an_error_in_words_and_as_json(tmp_path: Path) -> None:
+    graph = unused_url().replace("http", "bolt")
+    result = lsec("migrate", "--json", LSEC_NEO4J_URL=graph, LSEC_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 1
+    assert "The graph cannot be used" in msgspec.json.decode(result.stdout)["error"]["detail"]
+    assert "LSEC_NEO4J_URL" in result.stderr
 
 
 def test_a_bad_setting_is_named_by_its_variable(tmp_path: Path) -> None:

@@ -112,6 +112,21 @@ class MoodyApi:
             }
         )
 
+    async def failed_training(self, _request: Request) -> Response:
+        error = "Too few purchases. Its log is runs/trn_2/trainer.log."
+        return JSONResponse({"id": "trn_2", "status": "failed", "error": error})
+
+    async def failed_progress(self, _request: Request) -> Response:
+        data = msgspec.json.encode({"id": "trn_2", "status": "failed", "error": "Its log is trainer.log."})
+        return Response(b"event: progress\ndata: " + data + b"\n\n", media_type="text/event-stream")
+
+    async def influence(self, request: Request) -> Response:
+        """No purchase names a streamer, and only p2 is sold."""
+        is_sold = request.query_params.get("product_id") == "p2"
+        rows = [{"streamer_id": "s1", "showcases": 4}] if is_sold else []
+        name = request.path_params["query"]
+        return JSONResponse({"query": name, "columns": ["streamer_id", "showcases"], "rows": rows})
+
     async def page(self, _request: Request) -> Response:
         return Response("<html>not an API</html>", media_type="text/html")
 
@@ -120,6 +135,9 @@ class MoodyApi:
             Route("/v1/events", self.events, methods=["POST"]),
             Route("/v1/events/lag", self.lag),
             Route("/v1/trainings/trn_1/progress", self.progress),
+            Route("/v1/trainings/trn_2", self.failed_training),
+            Route("/v1/trainings/trn_2/progress", self.failed_progress),
+            Route("/v1/influence/{query}", self.influence),
             Route("/v1/releases/r/slates", self.slates),
             Route("/v1/users/{user:path}/recommendations", self.recommendations),
             Route("/healthz", self.page),

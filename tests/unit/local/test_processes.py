@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from lsec.local.processes import (
     write_record,
 )
 
-GONE = ProcessRecord("supervisor", 2**22 - 1, 1.0)
+GONE = ProcessRecord("supervisor", 2**22 - 1, 1.0, "a-boot")
 
 
 def sleeper(**variables: str) -> subprocess.Popen[bytes]:
@@ -45,7 +46,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_record_survives_writing_and_reading(tmp_path: Path) -> None:
-    record = StackRecord("abc", GONE, (ProcessRecord("neo4j", 5, 2.5, 7687, "neo4j.log"),))
+    record = StackRecord("abc", GONE, (ProcessRecord("neo4j", 5, 2.5, "a-boot", 7687, "neo4j.log"),))
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
 
@@ -67,10 +68,19 @@ def test_a_recorded_process_is_stopped(process: subprocess.Popen[bytes], tmp_pat
 
 
 def test_a_recycled_pid_is_not_touched(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    earlier = replace(record_of(process.pid, "neo4j"), created=psutil.Process(process.pid).create_time() - 5)
-    write_record(tmp_path, StackRecord("abc", GONE, (earlier,)))
+    record = record_of(process.pid, "neo4j")
+    others = (replace(record, created=record.created - 5), replace(record, boot="an-earlier-boot"))
+    write_record(tmp_path, StackRecord("abc", GONE, others))
     assert stop_recorded(tmp_path) == []
     assert process.poll() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system records the wall clock")
+def test_a_start_time_counts_from_the_boot_so_that_setting_the_clock_changes_nothing(
+    process: subprocess.Popen[bytes],
+) -> None:
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert now - 60 < record_of(process.pid, "neo4j").created <= now
 
 
 def test_a_process_with_the_mark_is_stopped_though_it_was_not_recorded_yet(tmp_path: Path) -> None:

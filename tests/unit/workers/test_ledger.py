@@ -61,40 +61,69 @@ def test_a_final_run_is_never_claimed(engine: Engine, status: TrainingStatus) ->
     assert ledger.claim_training(engine, "t1") is None
 
 
+def held(engine: Engine, training_id: str) -> Training:
+    add(engine, training_id, TrainingStatus.QUEUED)
+    training = ledger.claim_training(engine, training_id)
+    assert training is not None
+    return training
+
+
+def lose(engine: Engine, training_id: str) -> None:
+    with Session(engine) as session, session.begin():
+        session.get_one(Training, training_id).heartbeat_at = utc_now() - STALE
+
+
 def test_a_heartbeat_tells_of_a_cancel(engine: Engine) -> None:
-    add(engine, "t1", TrainingStatus.RUNNING)
-    assert ledger.beat(engine, "t1", percent=10.0)
-    assert read(engine, "t1").version == 1
+    training = held(engine, "t1")
+    assert ledger.beat(engine, training, percent=10.0)
+    assert read(engine, "t1").version == training.version + 1
     with Session(engine) as session, session.begin():
         session.get_one(Training, "t1").cancel_requested_at = utc_now()
-    assert not ledger.beat(engine, "t1")
+    assert not ledger.beat(engine, training)
 
 
 def test_a_final_state_stays(engine: Engine) -> None:
-    add(engine, "t1", TrainingStatus.RUNNING)
-    ledger.end_training(engine, "t1", TrainingStatus.CANCELLED)
-    ledger.end_training(engine, "t1", TrainingStatus.SUCCEEDED)
+    training = held(engine, "t1")
+    ledger.end_training(engine, training, TrainingStatus.CANCELLED)
+    ledger.end_training(engine, training, TrainingStatus.SUCCEEDED)
     assert read(engine, "t1").status == TrainingStatus.CANCELLED
-    assert not ledger.beat(engine, "t1")
+    assert not ledger.beat(engine, training)
+
+
+def test_a_worker_that_comes_back_late_no_longer_holds_the_run(engine: Engine) -> None:
+    first = held(engine, "t1")
+    lose(engine, "t1")
+    second = ledger.claim_training(engine, "t1")
+    assert second is not None
+    assert not ledger.beat(engine, first)
+    ledger.end_training(engine, first, TrainingStatus.FAILED)
+    assert ledger.beat(engine, second)
+    assert read(engine, "t1").status == TrainingStatus.RUNNING
+
+
+def test_a_run_that_loses_its_worker_again_and_again_is_given_up(engine: Engine) -> None:
+    held(engine, "t1")
+    for _ in range(ledger.MAX_CLAIMS - 1):
+        lose(engine, "t1")
+        assert ledger.claim_training(engine, "t1") is not None
+    lose(engine, "t1")
+    assert ledger.claim_training(engine, "t1") is None
+    assert read(engine, "t1").status == TrainingStatus.FAILED
+    assert "Given up" in str(read(engine, "t1").error)
 
 
 def test_lost_runs_are_found(engine: Engine) -> None:
     add(engine, "lost", TrainingStatus.RUNNING, age=STALE)
     add(engine, "waiting", TrainingStatus.QUEUED, age=STALE)
+    add(engine, "live", TrainingStatus.RUNNING)
     add(engine, "new", TrainingStatus.QUEUED)
     add(engine, "done", TrainingStatus.SUCCEEDED, age=STALE)
-    assert ledger.lost_trainings(engine) == ["lost", "waiting"]
+    assert set(ledger.lost_trainings(engine)) == {"lost", "waiting"}
     assert set(ledger.lost_trainings(engine, at_start=True)) == {"lost", "waiting", "new"}
 
 
-def test_a_queue_that_moves_is_left_alone(engine: Engine) -> None:
-    add(engine, "live", TrainingStatus.RUNNING)
-    add(engine, "waiting", TrainingStatus.QUEUED, age=STALE)
-    assert ledger.lost_trainings(engine) == []
-
-
-def test_an_interrupted_run_goes_back_to_the_queue(engine: Engine) -> None:
-    add(engine, "t1", TrainingStatus.RUNNING)
-    ledger.requeue_training(engine, "t1")
+def test_an_interrupted_run_goes_back_to_the_queue_as_if_new(engine: Engine) -> None:
+    ledger.requeue_training(engine, held(engine, "t1"), message="interrupted", orderly=True)
     assert read(engine, "t1").status == TrainingStatus.QUEUED
+    assert read(engine, "t1").num_claims == 0
     assert ledger.claim_training(engine, "t1") is not None

@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from graph_schema.events import EVENT_CLASSES, EVENTS_VERSION, Event
 from lsec.api.dependencies import Services, ServicesDep, json_response, read_body, requires
+from lsec.api.openapi import problems
 from lsec.api.stores.releases import count_dead_letters
 from lsec.core.errors import NothingAccepted
 from lsec.core.event_body import ParsedBody, Rejection, parse_body
 from lsec.core.event_log import shard_of
 from lsec.core.ledger import Scope, utc_now
 
+WAIT = "Answer once all events are in the graph, or in the dead letters where they cannot go into the graph"
 LARGE_BODY_BYTES = 64 * 1024
 """Larger bodies are parsed in a thread, so that others are answered meanwhile."""
 EXAMPLE = {
@@ -108,7 +110,10 @@ class Appended:
     summary="Send events",
     status_code=202,
     response_model=Receipt,
-    responses={200: {"model": Receipt, "description": "Committed to the graph (wait), or valid (dry_run)"}},
+    responses={
+        200: {"model": Receipt, "description": "Committed (wait), or valid (dry_run)"},
+        **problems(400, 413),
+    },
     dependencies=[requires(Scope.INGEST)],
     openapi_extra=_BODY,
 )
@@ -116,7 +121,7 @@ async def post_events(
     request: Request,
     services: ServicesDep,
     *,
-    wait: Annotated[bool, Query(description="Answer once the graph holds the events")] = False,
+    wait: Annotated[bool, Query(description=WAIT)] = False,
     timeout_s: Annotated[float, Query(ge=0, le=300, description="How long to wait")] = 30.0,
     dry_run: Annotated[bool, Query(description="Only validate")] = False,
 ) -> Response:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lsec.api.dependencies import ServicesDep, json_response
+from lsec.api.openapi import problems
 from lsec.api.problems import problem
 from lsec.api.stores.releases import check_ledger
 
@@ -44,7 +45,12 @@ async def get_health() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/readyz", summary="Whether Neo4j, the event log and the ledger answer", response_model=Readiness)
+@router.get(
+    "/readyz",
+    summary="Whether Neo4j, the event log and the ledger answer",
+    response_model=Readiness,
+    responses=problems(503),
+)
 async def get_readiness(services: ServicesDep) -> Response:
     """Query each service; 503 with the reasons if one does not answer."""
 

@@ -19,6 +19,7 @@ from lsec.api.dependencies import (
     json_response,
     requires,
 )
+from lsec.api.openapi import problems
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S
 from lsec.core.errors import NotFound
 from lsec.core.ledger import Scope
@@ -37,7 +38,7 @@ class Table(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "query": "influence/leaderboard",
+                "query": "leaderboard",
                 "parameters": {"since": None, "until": None, "category": None, "min_buyers": 1, "limit": 20},
                 "columns": ["streamer_id", "name", "buyers", "purchases", "amount"],
                 "rows": [{"streamer_id": "s1", "name": "Ann", "buyers": 9, "purchases": 12, "amount": 23988}],
@@ -71,12 +72,15 @@ async def get_leaderboard(
         "min_buyers": min_buyers,
         "limit": limit,
     }
-    return await _answer(
-        services, "influence/leaderboard", asked, **_window(since, until), category=category or ""
-    )
+    return await _answer(services, "leaderboard", asked, **_window(since, until), category=category or "")
 
 
-@router.get("/product-streamers", summary="The streamers behind one product", response_model=Table)
+@router.get(
+    "/product-streamers",
+    summary="The streamers behind one product",
+    response_model=Table,
+    responses=problems(404),
+)
 async def get_product_streamers(
     services: ServicesDep,
     product_id: GraphIdQuery,
@@ -87,16 +91,18 @@ async def get_product_streamers(
 ) -> Response:
     """Show who sells the product or had purchases of it, with their buyers and how many follow."""
     asked = {"product_id": product_id, "since": since, "until": until, "limit": limit}
-    return await _answer(services, "influence/product_streamers", asked, **_window(since, until))
+    return await _answer(services, "product-streamers", asked, **_window(since, until))
 
 
-@router.get("/paths", summary="The paths from a user to a product", response_model=Table)
+@router.get(
+    "/paths", summary="The paths from a user to a product", response_model=Table, responses=problems(404)
+)
 async def get_paths(
     services: ServicesDep, user_id: GraphIdQuery, product_id: GraphIdQuery, *, limit: Limit = 20
 ) -> Response:
     """Show how a user is connected to a product: `nodes` and the `relationships` between them."""
     asked = {"user_id": user_id, "product_id": product_id, "limit": limit}
-    return await _answer(services, "influence/paths", asked)
+    return await _answer(services, "paths", asked)
 
 
 def _window(since: datetime | None, until: datetime | None) -> dict[str, datetime]:
@@ -107,13 +113,14 @@ def _window(since: datetime | None, until: datetime | None) -> dict[str, datetim
     return window
 
 
-async def _answer(services: Services, name: str, asked: dict[str, Any], **resolved: Any) -> Response:
-    """The table of the named query; `resolved` stands in for what was not asked for."""
+async def _answer(services: Services, route: str, asked: dict[str, Any], **resolved: Any) -> Response:
+    """The table of the route's query; `resolved` stands in for what was not asked for."""
+    name = f"influence/{route.replace('-', '_')}"
     rows = await services.graph.rows(name, timeout_s=ANALYSIS_TIMEOUT_S, **asked | resolved)
     if not rows and "product_id" in asked:
         await _check_known(services, asked.get("user_id"), asked["product_id"])
     columns = load_query(name).columns
-    return json_response({"query": name, "parameters": asked, "columns": columns, "rows": rows})
+    return json_response({"query": route, "parameters": asked, "columns": columns, "rows": rows})
 
 
 async def _check_known(services: Services, user_id: str | None, product_id: str) -> None:

@@ -13,9 +13,9 @@ router = APIRouter(prefix="/v1/users", tags=["recommendations"])
 
 
 class Reason(BaseModel):
-    """Why a product is shown."""
+    """Why a product is shown: `taste` is the model's choice alone; `num_users` is the least there are."""
 
-    kind: Literal["followed_streamers", "users_alike", "popular"]
+    kind: Literal["followed_streamers", "users_alike", "taste", "popular"]
     text: str
     streamers: list[str] | None = None
     num_users: int | None = None

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from lsec.api.dependencies import LedgerId, ServicesDep, json_response, requires
+from lsec.api.openapi import problems
 from lsec.core.artifact import Artifact
 from lsec.core.ledger import ReleaseRecord, Scope
 
@@ -47,7 +48,7 @@ async def get_releases(services: ServicesDep) -> Response:
     return json_response({"active": active_id, "releases": [_release_json(r, active_id) for r in releases]})
 
 
-@router.get("/{release_id}", summary="One release", response_model=ReleaseOut)
+@router.get("/{release_id}", summary="One release", response_model=ReleaseOut, responses=problems(404))
 async def get_release(services: ServicesDep, release_id: LedgerId) -> Response:
     """Show a release with its metrics."""
     release = await services.releases.get(release_id)
@@ -62,7 +63,8 @@ async def get_release(services: ServicesDep, release_id: LedgerId) -> Response:
         200: {
             "description": 'A line a user: `{"user_id", "products": [{"product_id", "score"}]}`',
             "content": {NDJSON: {}},
-        }
+        },
+        **problems(404),
     },
 )
 async def get_slates(services: ServicesDep, release_id: LedgerId) -> StreamingResponse:

@@ -28,6 +28,7 @@ from lsec.api.dependencies import (
     read_body,
     requires,
 )
+from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
 from lsec.api.stores.trainings import TrainingStore
 from lsec.core.errors import InvalidInput
@@ -42,6 +43,12 @@ MAX_SCOPE_IDS = 1000
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
 GraphIdField = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
+Selection = Annotated[
+    list[GraphIdField] | None,
+    Field(
+        min_length=1, max_length=MAX_SCOPE_IDS, description="Only these; null for all, never an empty list"
+    ),
+]
 UtcMoment = Annotated[Moment, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
@@ -50,13 +57,14 @@ class TrainingRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         frozen=True,
         json_schema_extra={"example": {"since": "2026-01-01T00:00:00Z", "min_purchases": 2, "seed": 1}},
     )
     since: UtcMoment | None = Field(None, description="Purchases at or after this time")
     until: UtcMoment | None = Field(None, description="Purchases before this time")
-    categories: list[GraphIdField] | None = Field(None, max_length=MAX_SCOPE_IDS, description="Only these")
-    streamers: list[GraphIdField] | None = Field(None, max_length=MAX_SCOPE_IDS, description="Only these")
+    categories: Selection = None
+    streamers: Selection = None
     min_purchases: int = Field(1, ge=1, le=1_000_000, description="Leave out users with fewer purchases")
     model: str = Field(DEFAULT_MODEL, description=f"One of {', '.join(MODEL_NAMES)}")
     seed: int = Field(0, ge=0, le=2**31 - 1)
@@ -109,7 +117,7 @@ def parse_request(body: bytes) -> TrainingRequest:
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             raise InvalidInput(f"The body cannot be read: {error.errors()[0]['msg']}.") from None
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_input=False)
         # The whole window is wrong, which pydantic knows no field for.
         errors[0]["loc"] = errors[0]["loc"] or ("until" if errors[0]["type"] == "value_error" else "body",)
         raise RequestValidationError(errors) from None
@@ -125,6 +133,7 @@ def parse_request(body: bytes) -> TrainingRequest:
     summary="Ask for a training",
     status_code=202,
     response_model=TrainingOut,
+    responses=problems(400, 413),
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": TrainingRequest.model_json_schema()}}}
     },
@@ -154,6 +163,7 @@ async def get_trainings(services: ServicesDep, limit: Annotated[int, Query(ge=1,
     "/{training_id}",
     summary="One training",
     response_model=TrainingOut,
+    responses=problems(404),
     dependencies=[requires(Scope.ADMIN)],
 )
 async def get_training(services: ServicesDep, training_id: LedgerId) -> Response:
@@ -162,7 +172,11 @@ async def get_training(services: ServicesDep, training_id: LedgerId) -> Response
 
 
 @router.post(
-    "/{training_id}/cancel", summary="Cancel a training", status_code=202, response_model=TrainingOut
+    "/{training_id}/cancel",
+    summary="Cancel a training",
+    status_code=202,
+    response_model=TrainingOut,
+    responses=problems(404, 409),
 )
 async def cancel_training(
     services: ServicesDep,
@@ -183,7 +197,8 @@ async def cancel_training(
         200: {
             "description": "`event: progress` with the training after each change, then `event: done`",
             "content": {"text/event-stream": {}},
-        }
+        },
+        **problems(404),
     },
 )
 async def get_progress(services: ServicesDep, training_id: LedgerId) -> EventSourceResponse:

@@ -1,0 +1,149 @@
+"""Commands that ask a small API on a real port: what they send, and what they say of it."""
+
+import gzip
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from lsec.cli.demo import show_influence
+from lsec.cli.main import app
+from lsec.client import Client
+from lsec.client.answers import Recommendation, Recommendations
+from tests.unit.client.conftest import MoodyApi
+
+
+def lsec(api: MoodyApi, *arguments: str | Path, stdin: str | bytes = "") -> Result:
+    env = {"LSEC_URL": api.url, "LSEC_API_KEY": "lsec_x", "COLUMNS": "200"}
+    return CliRunner().invoke(app, [str(each) for each in arguments], input=stdin, env=env)
+
+
+def lines(num: int) -> str:
+    return "".join(f'{{"event_id":"e{n}"}}\n' for n in range(num))
+
+
+def test_events_that_went_in_are_waited_for(api: MoodyApi) -> None:
+    result = lsec(api, "ingest", "-", stdin=lines(3))
+    assert result.exit_code == 0
+    assert "3 accepted" in result.stdout
+    assert "The graph holds them" in result.stdout
+    assert api.lag_polls > 0
+
+
+def test_when_nothing_was_taken_nothing_is_said_of_the_graph(api: MoodyApi) -> None:
+    result = lsec(api, "ingest", "-", stdin="{}\n{broken\n")
+    assert result.exit_code == 1
+    assert "0 accepted" in result.stdout
+    assert "The graph holds them" not in result.stdout
+    assert api.lag_polls == 0
+
+
+@pytest.mark.parametrize("stdin", ["", "\n \n", "[]"])
+def test_an_input_without_events_is_called_so(api: MoodyApi, stdin: str) -> None:
+    result = lsec(api, "ingest", "-", stdin=stdin)
+    assert (result.exit_code, result.stdout) == (0, "There were no events, so none were sent.\n")
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("name", ["events.json", "events.json.gz"])
+def test_an_array_is_read_as_events_however_it_is_laid_out(api: MoodyApi, tmp_path: Path, name: str) -> None:
+    text = b'\xef\xbb\xbf\n [{"event_id":"a"},\n{\n  "event_id":\n "b" }, {}\n]\n'
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    result = lsec(api, "ingest", tmp_path / name, "--json")
+    answer = msgspec.json.decode(result.stdout)
+    assert api.seen_ids == ["a", "b"]
+    assert (answer["sent"], answer["accepted"]) == (3, 2)
+    bad = answer["rejected"][0]
+    assert (bad["index"], bad["place"]) == (2, f"{tmp_path / name}, element 3")
+
+
+def test_what_only_begins_like_an_array_is_refused_before_anything_is_sent(
+    api: MoodyApi, tmp_path: Path
+) -> None:
+    (tmp_path / "good.ndjson").write_text(lines(2))
+    (tmp_path / "bad.json").write_text('[{"event_id":"a"},')
+    result = lsec(api, "ingest", tmp_path / "good.ndjson", tmp_path / "bad.json")
+    assert result.exit_code == 1
+    assert "bad.json begins with [ but is no JSON array" in result.stderr
+    assert "NDJSON" in result.stderr
+    assert api.requests == []
+
+
+def test_a_file_that_is_no_gzip_is_named(api: MoodyApi, tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson.gz").write_text(lines(2))
+    result = lsec(api, "ingest", tmp_path / "events.ndjson.gz")
+    assert result.exit_code == 1
+    assert "events.ndjson.gz cannot be read" in result.stderr
+
+
+def test_a_folder_is_called_one(api: MoodyApi, tmp_path: Path) -> None:
+    result = lsec(api, "ingest", tmp_path)
+    assert result.exit_code == 1
+    assert f"{tmp_path} is a folder." in result.stderr
+    assert "import-lsec" in result.stderr
+
+
+def test_the_index_and_the_place_of_a_rejection_mean_the_same_line(api: MoodyApi, tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_text(lines(2))
+    (tmp_path / "b.ndjson").write_text('\n\n{"event_id":"x"}\n\n{}\n')
+    result = lsec(api, "ingest", tmp_path / "a.ndjson", tmp_path / "b.ndjson", "--json", "--batch", "2")
+    (bad,) = msgspec.json.decode(result.stdout)["rejected"]
+    assert result.exit_code == 1
+    assert (bad["index"], bad["place"]) == (4, f"{tmp_path / 'b.ndjson'}, line 5")
+
+
+def test_ctrl_c_says_how_much_was_sent_and_that_the_command_goes_on(api: MoodyApi, tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_text(lines(10))
+    api.moods = ["well", *["busy"] * 100]
+    command = [sys.executable, "-c", "from lsec.cli.main import app; app()", "ingest"]
+    options = ["--batch", "4", "--url", api.url, "--key", "k", str(tmp_path / "events.ndjson")]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while len(api.requests) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Stopped: 4 of 10 events were sent. The same command again goes on" in stderr
+    api.moods = []
+    again = lsec(api, "ingest", tmp_path / "events.ndjson", "--json")
+    assert msgspec.json.decode(again.stdout)["duplicates"] == 4
+
+
+def test_an_error_of_the_api_under_json_carries_its_status(api: MoodyApi) -> None:
+    api.moods = ["refuse"]
+    result = lsec(api, "ingest", "-", "--json", stdin=lines(1))
+    assert result.exit_code == 1
+    error = {"title": "Not allowed", "detail": "no", "remedy": "Ask for a key.", "status": 403}
+    assert msgspec.json.decode(result.stdout) == {"error": error}
+    assert "Not allowed: no" in result.stderr
+
+
+def test_a_failed_training_names_its_log_once(api: MoodyApi) -> None:
+    result = lsec(api, "train", "--follow", "trn_2")
+    assert result.exit_code == 1
+    assert "Training trn_2 failed: Its log is trainer.log." in result.stderr
+    assert (result.stdout + result.stderr).count("trainer.log") == 1
+
+
+def test_a_failed_training_as_json_is_one_document(api: MoodyApi) -> None:
+    result = lsec(api, "train", "--follow", "trn_2", "--json")
+    assert result.exit_code == 1
+    assert msgspec.json.decode(result.stdout)["error"] == "Its log is trainer.log."
+
+
+def test_without_streamers_in_purchases_the_demo_shows_who_sells_a_recommended_product(
+    api: MoodyApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    products = [Recommendation(product_id=name) for name in ("p1", "p2", "p3")]
+    with Client(api.url) as client:
+        show_influence(client, [Recommendations(user_id="u", source="slate", products=products)])
+    shown = capsys.readouterr().out
+    assert "those who sell p2" in shown
+    assert "product-streamers" in shown
+    assert "s1" in shown
