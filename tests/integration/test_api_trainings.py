@@ -123,11 +123,12 @@ def test_a_running_training_is_told_to_stop(
 ) -> None:
     training_id = api_client.post("/v1/trainings", json={}).json()["id"]
     engine = ledger.open_ledger(stack_settings)
-    assert ledger.claim_training(engine, training_id) is not None
+    claimed = ledger.claim_training(engine, training_id)
+    assert claimed is not None
     answer = api_client.post(f"/v1/trainings/{training_id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     assert answer.json()["cancel_requested_at"] is not None
-    assert not ledger.beat(engine, training_id, percent=5.0)
+    assert not ledger.beat(engine, claimed, percent=5.0)
     engine.dispose()
 
 
@@ -158,10 +159,11 @@ def test_progress_sends_each_change_and_ends_with_the_final_state(
     watcher.start()
     engine = ledger.open_ledger(stack_settings)
     wait_until(lambda: len(seen) == 1)
-    ledger.claim_training(engine, training_id)
-    ledger.beat(engine, training_id, percent=40.0)
+    claimed = ledger.claim_training(engine, training_id)
+    assert claimed is not None
+    ledger.beat(engine, claimed, percent=40.0)
     wait_until(lambda: len(seen) == 2 and seen[-1][2] == 40.0)
-    ledger.end_training(engine, training_id, TrainingStatus.SUCCEEDED, percent=100.0)
+    ledger.end_training(engine, claimed, TrainingStatus.SUCCEEDED, percent=100.0)
     watcher.join(timeout=10)
     engine.dispose()
     assert seen == [
