@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import neo4j
@@ -15,6 +16,7 @@ import pytest
 import redis
 from fastapi import FastAPI
 from neo4j.exceptions import ClientError
+from pydantic import SecretStr
 
 from lsec.api.app import EXIT_LOOP_ENDED
 from lsec.api.problems import add_problem_handlers
@@ -81,12 +83,16 @@ def api_process(settings: Settings, log: Path) -> Iterator[subprocess.Popen[byte
 
 
 def test_a_process_ends_with_a_loop_that_ends(
-    stack_settings: Settings, clean_stack: None, log_client: redis.Redis, tmp_path: Path
+    stack_settings: Settings, clean_stack: None, tmp_path: Path
 ) -> None:
+    # A log of its own: the session's API follows the other one, in this very process.
+    log_url = urlsplit(stack_settings.log_url.get_secret_value())._replace(path="/5").geturl()
+    settings = stack_settings.model_copy(update={"log_url": SecretStr(log_url)})
     log = tmp_path / "api.log"
-    with api_process(stack_settings, log) as process:
+    with redis.Redis.from_url(log_url) as log_client, api_process(settings, log) as process:
         log_client.hset(LogKeys(0).committed, "total", "many")
         assert process.wait(timeout=30) == EXIT_LOOP_ENDED
+        log_client.flushdb()
     assert "has ended: so does the process" in log.read_text()
     assert "invalid literal" in log.read_text()
 
