@@ -1,239 +1,265 @@
 """API-to-graph events per second beside the plain driver's, on a stack of its own.
 
 `python -m bench.ingest [--quick] [--json FILE]`: the mix of a flash sale through `POST /v1/events`, 500
-events a request, against the like by the driver in hand-tuned UNWIND batches of 5,000, a statement a type.
-Generator, API, log, ingester and Neo4j share this machine's cores, so compare the ratios. Rounds alternate,
-each on new ids; the first of both warms up.
+events a request, against the like by the plain driver (`bench/plain_driver.py`). Generator, API, log,
+ingester and Neo4j share this machine's cores, so compare the ratios. Rounds alternate, each on new ids;
+the first warms up. Then a burst, the lag at half of the sustained rate, single events, and worst cases.
 """
 
-import asyncio
-import http.client
-import json
-import random
+import statistics
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import neo4j
+import psutil
+import redis
 
-from bench.report import parser, report
-from graph_schema import events as ev
-from lsec.api.stores.keys import KeyStore
-from lsec.api.stores.ledger import open_ledger
-from lsec.core.ledger import Scope
-from lsec.core.settings import Settings
+from bench.load import (
+    PER_REQUEST,
+    POLL_S,
+    Sent,
+    Target,
+    bodies,
+    burst,
+    fill,
+    paced_lags,
+    single_latencies,
+    takes,
+)
+from bench.plain_driver import write_plainly
+from bench.report import parser, show, write_json
+from bench.sale import Sale, sale
+from bench.stack import make_key, serving
+from lsec.core.settings import MIB, Settings
 from lsec.local import running_stack
 from workers.graph import open_driver
+from workers.migrate import migrate
 
-PER_REQUEST = 500
-PER_TRANSACTION = 5000
-CONNECTIONS = 2
-NUM_PRODUCTS, NUM_STREAMERS = 5000, 200
-
-_STREAMER = "MERGE (u:User {id: row.user_id}) MERGE (s:Streamer {id: row.streamer_id}) "
-_PRODUCT = "MERGE (u:User {id: row.user_id}) MERGE (p:Product {id: row.product_id}) "
-_DAY = "stream_id: row.stream_id, day: row.day"
-_TIMES = (
-    "r.first_at = CASE WHEN r.first_at <= row.at THEN r.first_at ELSE row.at END, "
-    "r.last_at = CASE WHEN r.last_at >= row.at THEN r.last_at ELSE row.at END"
-)
-_NEW = "r.first_at = row.at, r.last_at = row.at"
-
-
-def _counted(nodes: str, pattern: str, name: str, value: str) -> str:
-    return (
-        f"UNWIND $rows AS row {nodes} MERGE {pattern} ON CREATE SET r.{name} = {value}, {_NEW} "
-        f"ON MATCH SET r.{name} = r.{name} + {value}, {_TIMES}"
-    )
-
-
-PLAIN: dict[type, str] = {
-    ev.UserWatched: _counted(_STREAMER, f"(u)-[r:WATCHED {{{_DAY}}}]->(s)", "seconds", "row.seconds"),
-    ev.UserEngaged: _counted(_STREAMER, f"(u)-[r:ENGAGED {{{_DAY}}}]->(s)", "likes", "row.likes"),
-    ev.UserViewed: _counted(_PRODUCT, f"(u)-[r:VIEWED {{{_DAY}}}]->(p)", "count", "1"),
-    ev.UserCarted: _counted(_PRODUCT, f"(u)-[r:CARTED {{{_DAY}}}]->(p)", "count", "1"),
-    ev.UserBought: f"UNWIND $rows AS row {_PRODUCT} CREATE (u)-[:BOUGHT {{event_id: row.event_id, "
-    "at: row.at, quantity: 1, amount: row.amount, streamer_id: row.streamer_id, "
-    "stream_id: row.stream_id}]->(p)",
-    ev.UserFollowed: f"UNWIND $rows AS row {_STREAMER} MERGE (u)-[r:FOLLOWS]->(s) SET r.at = row.at",
-    ev.ProductShowcased: _counted(
-        "MERGE (s:Streamer {id: row.streamer_id}) MERGE (p:Product {id: row.product_id}) ",
-        "(s)-[r:SELLS]->(p)",
-        "count",
-        "1",
-    ),
-}
-"""Statements of the plain driver; times and days are made where the rows are."""
+SINGLES_PER_S = 500.0
+SETTLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """How long a burst took: until all was accepted, until all was in the graph, and what was by then."""
+class Sizes:
+    """Events of each part, and rounds of the main one."""
 
-    accepted_s: float
-    committed_s: float
-    committed_at_acceptance: int
-
-
-def sale(num_events: int, *, seed: int) -> list[ev.Event]:
-    """A flash sale: users act in bursts, products are Zipf, one streamer has half of the audience."""
-    draw = random.Random(seed)
-    start = datetime.now(UTC) - timedelta(hours=1)
-    weights = [1 / (rank + 1) for rank in range(NUM_PRODUCTS)]
-    events: list[ev.Event] = []
-    while len(events) < num_events:
-        user_id = f"{seed}-user-{draw.randrange(max(100, num_events // 5))}"
-        place = 0 if draw.random() < 0.5 else draw.randrange(1, NUM_STREAMERS)
-        products = draw.choices(range(NUM_PRODUCTS), weights, k=draw.randrange(1, 12))
-        for product in products:
-            at = start + timedelta(milliseconds=5 * len(events) + draw.randrange(1000))
-            names: dict[str, Any] = {
-                "user_id": user_id,
-                "streamer_id": f"streamer-{place}",
-                "product_id": f"product-{product}",
-                "stream_id": f"{seed}-stream-{place}",
-            }
-            events.append(_event(draw.random(), names, at=at, event_id=f"{seed}-{len(events)}"))
-    return events[:num_events]
+    round_events: int
+    num_rounds: int
+    burst_events: int
+    lag_s: float
+    case_events: int
+    backlog_events: int
 
 
-def _event(share: float, names: dict[str, Any], **own: Any) -> ev.Event:
-    streamer = {name: names[name] for name in ("user_id", "streamer_id", "stream_id")}
-    if share < 0.45:
-        return ev.UserWatched(**streamer, **own, seconds=10)
-    if share < 0.70:
-        return ev.UserViewed(**names, **own)
-    if share < 0.85:
-        return ev.UserEngaged(**streamer, **own, likes=1)
-    if share < 0.91:
-        return ev.UserCarted(**names, **own)
-    if share < 0.96:
-        return ev.UserBought(**names, **own, amount=1999)
-    if share < 0.98:
-        return ev.UserFollowed(**streamer, **own)
-    return ev.ProductShowcased(**{k: v for k, v in names.items() if k != "user_id"}, **own)
+FULL = Sizes(
+    round_events=100_000,
+    num_rounds=5,
+    burst_events=500_000,
+    lag_s=20.0,
+    case_events=50_000,
+    backlog_events=1_000_000,
+)
+QUICK = Sizes(
+    round_events=5_000,
+    num_rounds=1,
+    burst_events=20_000,
+    lag_s=3.0,
+    case_events=5_000,
+    backlog_events=20_000,
+)
 
 
-def write_plainly(driver: neo4j.Driver, events: Sequence[ev.Event]) -> float:
-    """Seconds that the driver takes for the events."""
-    started = time.perf_counter()
-    with driver.session() as session:
-        for first in range(0, len(events), PER_TRANSACTION):
-            rows: dict[type, list[dict[str, Any]]] = defaultdict(list)
-            for event in events[first : first + PER_TRANSACTION]:
-                row = {name: getattr(event, name) for name in event.__struct_fields__}
-                rows[type(event)].append(row | {"day": event.at.date()})
-            with session.begin_transaction() as tx:
-                for kind, of_kind in rows.items():
-                    tx.run(PLAIN[kind], rows=of_kind).consume()
-                tx.commit()
-    return time.perf_counter() - started
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all parts share."""
+
+    settings: Settings
+    secret: str
+    driver: neo4j.Driver
+    sizes: Sizes
 
 
-class Producer:
-    """Posts events with a key, and asks how many are committed."""
-
-    def __init__(self, settings: Settings, secret: str) -> None:
-        self._address = (settings.api_host, settings.api_port)
-        self._headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-
-    def committed(self) -> int:
-        """Events in the graph, by the API's word."""
-        answer = self._ask(http.client.HTTPConnection(*self._address), "GET", "/v1/events/lag", None)
-        return int(answer["shards"][0]["committed"])
-
-    def send(self, events: Sequence[ev.Event]) -> Sent:
-        """Post all of the events as fast as they are taken, then wait until they are in the graph."""
-        bodies = [
-            msgspec.json.encode(events[first : first + PER_REQUEST])
-            for first in range(0, len(events), PER_REQUEST)
-        ]
-        before = self.committed()
-        started = time.perf_counter()
-        threads = [
-            threading.Thread(target=self._post, args=(bodies[number::CONNECTIONS],))
-            for number in range(CONNECTIONS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        accepted_s = time.perf_counter() - started
-        committed = self.committed() - before
-        while self.committed() - before < len(events):
-            if time.perf_counter() - started > 600:
-                raise SystemExit("The events were not committed within ten minutes.")
-            time.sleep(0.02)
-        return Sent(accepted_s, time.perf_counter() - started, committed)
-
-    def _post(self, bodies: Sequence[bytes]) -> None:
-        connection = http.client.HTTPConnection(*self._address)
-        for body in bodies:
-            answer = self._ask(connection, "POST", "/v1/events", body)
-            if answer["rejected"] or answer["duplicates"]:
-                raise SystemExit(f"not all was accepted: {answer}")
-
-    def _ask(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
-    ) -> dict[str, Any]:
-        connection.request(method, path, body=body, headers=self._headers)
-        answer = connection.getresponse()
-        found: dict[str, Any] = json.loads(answer.read())
-        if answer.status not in (200, 202):
-            raise SystemExit(f"{method} {path}: {answer.status} {found}")
-        return found
+def sustained(bench: Bench, target: Target) -> dict[str, float]:
+    """The medians of the rounds after the first."""
+    num = bench.sizes.round_events
+    rates: defaultdict[str, list[float]] = defaultdict(list)
+    for number in range(bench.sizes.num_rounds + 1):
+        plain_s = write_plainly(bench.driver, sale(num, of=Sale(f"plain{number}")))
+        sent = burst(target, sale(num, of=Sale(f"api{number}")))
+        if number > 0 or bench.sizes.num_rounds == 0:
+            rates["plain"].append(num / plain_s)
+            rates["committed"].append(num / sent.committed_s)
+            rates["accepted"].append(num / sent.accepted_s)
+    return {name: statistics.median(of_name) for name, of_name in rates.items()}
 
 
-async def make_key(settings: Settings) -> str:
-    """The secret of a key that may ingest."""
-    async with open_ledger(settings) as ledger:
-        return (await KeyStore(ledger).create("bench", Scope.INGEST))[1]
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that so large a share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def measure(
-    settings: Settings, driver: neo4j.Driver, num_events: int, num_rounds: int
-) -> dict[str, dict[str, float]]:
-    """The median rates of the rounds after the first, and their ratios to the driver's."""
-    producer = Producer(settings, asyncio.run(make_key(settings)))
-    rates: dict[str, list[float]] = defaultdict(list)
-    for number in range(num_rounds + 1):
-        plain_s = write_plainly(driver, sale(num_events, seed=2 * number))
-        sent = producer.send(sale(num_events, seed=2 * number + 1))
-        if number > 0:
-            rates["plain driver"].append(num_events / plain_s)
-            rates["API to committed"].append(num_events / sent.committed_s)
-            rates["accepted (202)"].append(num_events / sent.accepted_s)
-            left = num_events - sent.committed_at_acceptance
-            rates["drain after the burst"].append(left / max(1e-9, sent.committed_s - sent.accepted_s))
-    medians = {name: sorted(of_name)[len(of_name) // 2] for name, of_name in rates.items()}
-    plain = medians["plain driver"]
-    return {name: {"events/s": rate, "of plain driver": rate / plain} for name, rate in medians.items()}
+def costs(
+    processes: dict[str, psutil.Process], before: dict[str, float], num_events: int
+) -> dict[str, float]:
+    """CPU microseconds an event, by process, since `before`."""
+    return {name: (cpu_s(processes[name]) - before[name]) / num_events * 1e6 for name in processes}
 
 
-def run(num_events: int, num_rounds: int, data_dir: Path) -> dict[str, dict[str, float]]:
-    """All figures, on a stack in `data_dir`."""
-    settings = Settings(data_dir=data_dir, bolt_port=0, valkey_port=0, api_port=0)
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds that the process has used."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+def case(bench: Bench, of: Sale, *, old: bool = False, **changes: int) -> dict[str, float]:
+    """One case's rates, and the ratio to the plain driver's on the like of it.
+
+    Plain driver and API get their own users and streams; with `old` the case is what comes after a
+    round that has made all of its nodes and most of its relationships.
+    """
+    num = bench.sizes.case_events
+    plain, ours = replace(of, run=f"{of.run}-plain"), replace(of, run=f"{of.run}-api")
+    with serving(bench.settings, bench.secret, **changes) as (target, _):
+        if old:
+            write_plainly(bench.driver, sale(num, of=plain))
+            burst(target, sale(num, of=ours))
+            plain, ours = (replace(each, event_run=f"{each.run}-again") for each in (plain, ours))
+        plain_s = write_plainly(bench.driver, sale(num, of=plain))
+        sent: Sent = burst(target, sale(num, of=ours))
+    return {
+        "plain driver/s": num / plain_s,
+        "committed/s": num / sent.committed_s,
+        "accepted/s": num / sent.accepted_s,
+        "committed over driver": plain_s / sent.committed_s,
+    }
+
+
+def cases(bench: Bench) -> dict[str, dict[str, float]]:
+    """The worst cases, and what the settings change."""
+    quick = bench.sizes is QUICK
+    found = {
+        "the sale": case(bench, Sale("case-sale")),
+        "one dense streamer": case(bench, Sale("case-streamer", audience_share=1.0)),
+        "one dense product": case(bench, Sale("case-product", product_share=0.9)),
+        "all new nodes": case(bench, Sale("case-new", new_nodes=True)),
+        "all old nodes": case(bench, Sale("case-old"), old=True),
+        "no repetition": case(bench, Sale("case-single", longest_burst=1, num_users=1_000_000)),
+    }
+    for size in (1_000,) if quick else (500, 1_000, 2_000, 10_000, 20_000):
+        of = Sale(f"case-batch-{size}")
+        found[f"batches of {size:,}"] = case(bench, of, ingest_batch_events=size)
+    found["2 shards"] = case(bench, Sale("case-shards"), shards=2)
+    return found
+
+
+def back_pressure(bench: Bench, neo4j_process: psutil.Process) -> dict[str, float]:
+    """Neo4j hangs, events come at full rate until the limit; then it goes on, and so does all by itself."""
+    limit = bench.sizes.backlog_events
+    requests = bodies(sale(limit * 3 // 2, of=Sale("backlog", num_users=limit // 5)))
+    log_url = bench.settings.log_url.get_secret_value()
     with (
-        running_stack(settings, services=("valkey", "neo4j", "api", "ingester")) as stack,
-        open_driver(stack.settings) as driver,
+        serving(bench.settings, bench.secret, max_backlog_events=limit) as (target, own),
+        redis.Redis.from_url(log_url) as client,
     ):
-        return measure(stack.settings, driver, num_events, num_rounds)
+        neo4j_process.suspend()
+        try:
+            num_taken, seconds = fill(target, requests)
+            memory: dict[str, int] = client.info("memory")
+            resident = {name: process.memory_info().rss / MIB for name, process in own.items()}
+        finally:
+            neo4j_process.resume()
+        started = time.perf_counter()
+        while not takes(target, requests[num_taken]):
+            time.sleep(POLL_S)
+        recovered_s = time.perf_counter() - started
+        while target.backlog():
+            time.sleep(POLL_S)
+        drained_s = time.perf_counter() - started
+    return {
+        "events_until_503": num_taken * PER_REQUEST,
+        "accepted_per_s": num_taken * PER_REQUEST / seconds,
+        "log_memory_mb": memory["used_memory"] / MIB,
+        "log_bytes_per_event": memory["used_memory"] / (num_taken * PER_REQUEST),
+        **{f"{name}_memory_mb": size for name, size in resident.items()},
+        "until_202_again_s": recovered_s,
+        "until_drained_s": drained_s,
+    }
+
+
+def main_parts(bench: Bench, neo4j_process: psutil.Process) -> dict[str, dict[str, float]]:
+    """Sustained rate, burst, lag and single events, on one API and one ingester."""
+    sizes = bench.sizes
+    with serving(bench.settings, bench.secret) as (target, own):
+        rates = sustained(bench, target)
+        processes = own | {"neo4j": neo4j_process}
+        before = {name: cpu_s(process) for name, process in processes.items()}
+        large = burst(target, sale(sizes.burst_events, of=Sale("burst", num_users=sizes.burst_events // 5)))
+        cpu = costs(processes, before, sizes.burst_events)
+        half = rates["committed"] / 2
+        lags = paced_lags(
+            target, bench.driver, sale(int(half * sizes.lag_s), of=Sale("lag")), per_second=half
+        )
+        time.sleep(SETTLE_S)
+        singles = sale(int(SINGLES_PER_S * sizes.lag_s), of=Sale("single"))
+        latencies = single_latencies(target, singles, per_second=SINGLES_PER_S)
+    accepted = sizes.burst_events / large.accepted_s
+    return {
+        "ingest": {
+            "sustained_over_driver": rates["committed"] / rates["plain"],
+            "accepted_over_driver": accepted / rates["plain"],
+            "lag_p99_s": percentile(lags, 0.99),
+            "single_p99_ms": percentile(latencies, 0.99) * 1000,
+        },
+        "events_per_s": {
+            "plain_driver": rates["plain"],
+            "committed": rates["committed"],
+            "accepted": rates["accepted"],
+            "burst_accepted": accepted,
+            "burst_committed": sizes.burst_events / large.committed_s,
+            "lag_run": half,
+        },
+        "latency": {
+            "lag_p50_s": percentile(lags, 0.5),
+            "single_p50_ms": percentile(latencies, 0.5) * 1000,
+        },
+        "cpu_us_per_event": cpu,
+    }
+
+
+def run(sizes: Sizes, data_dir: Path, *, with_cases: bool) -> dict[str, dict[str, float]]:
+    """All figures, on a stack in `data_dir`."""
+    settings = Settings(data_dir=data_dir, bolt_port=0, valkey_port=0, log_format="text")
+    with running_stack(settings, services=("valkey", "neo4j")) as stack:
+        migrate(stack.settings)
+        secret = make_key(stack.settings)
+        pids = {child.spec.name: child.record.pid for child in stack.supervisor.children}
+        with open_driver(stack.settings) as driver:
+            bench = Bench(stack.settings, secret, driver, sizes)
+            neo4j_process = psutil.Process(pids["neo4j"])
+            figures = main_parts(bench, neo4j_process)
+            show("Ingestion", figures)
+            figures["graph_away"] = back_pressure(bench, neo4j_process)
+            show("Neo4j hangs until the backlog is full", {"": figures["graph_away"]})
+            if with_cases:
+                of_cases = cases(bench)
+                show(f"Worst cases, {sizes.case_events:,} events each", of_cases, rows_are_objects=True)
+                figures |= {f"case {name}": of_case for name, of_case in of_cases.items()}
+    return figures
 
 
 def main() -> None:
     """Measure and print."""
-    options = parser(__doc__).parse_args()
-    num_events, num_rounds = (5_000, 1) if options.quick else (100_000, 3)
+    options = parser(__doc__)
+    options.add_argument("--no-cases", action="store_true", help="leave the table of worst cases out")
+    chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
-        figures = run(num_events, num_rounds, Path(folder))
-    report(f"Ingestion of {num_events:,} events", figures, options.json)
+        figures = run(QUICK if chosen.quick else FULL, Path(folder), with_cases=not chosen.no_cases)
+    write_json({**figures.pop("ingest"), **figures}, chosen.json)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,29 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 def report(title: str, figures: Figures, json_path: Path | None) -> None:
     """Print the figures as a table, a row a figure, and write them to `json_path` if there is one."""
+    show(title, figures)
+    write_json(figures, json_path)
+
+
+def show(title: str, figures: Figures, *, rows_are_objects: bool = False) -> None:
+    """Print the figures as a table with a row a figure, or a row an object."""
     names = list(dict.fromkeys(name for column in figures.values() for name in column))
-    table = Table("", *figures, title=title)
-    for name in names:
-        table.add_row(name, *(_shown(column.get(name)) for column in figures.values()))
+    if rows_are_objects:
+        table = Table("", *names, title=title)
+        for name, of_object in figures.items():
+            table.add_row(name, *(_shown(of_object.get(figure)) for figure in names))
+    else:
+        table = Table("", *figures, title=title)
+        for name in names:
+            table.add_row(name, *(_shown(column.get(name)) for column in figures.values()))
     Console().print(table)
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def write_json(figures: Mapping[str, float | Mapping[str, float]], path: Path | None) -> None:
+    """Write figures, single ones or in objects, as JSON; nothing without a path."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _shown(value: float | None) -> str:

@@ -20,6 +20,7 @@ class Label(StrEnum):
     TOMBSTONE = "Tombstone"
     INGEST_OFFSET = "IngestOffset"
     INDEX_COUNTER = "IndexCounter"
+    RETENTION = "Retention"
     RELEASE = "Release"
     ACTIVE_POINTER = "ActivePointer"
     SLATE = "Slate"

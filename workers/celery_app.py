@@ -1,19 +1,25 @@
 """The Celery application: tasks by name, redelivery of what a lost worker held."""
 
 import logging
+import sys
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
-from lsec.core.jobs import REQUEUE_JOB, TRAIN_JOB, TRAIN_QUEUE
+from lsec.core.jobs import ERASE_JOB, PRUNE_JOB, REQUEUE_JOB, TRAIN_JOB, TRAIN_QUEUE, UPKEEP_QUEUE
+from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
 from workers.ledger import lost_trainings, open_ledger
 from workers.run import STOPPING
 from workers.trainings import run_training
+from workers.upkeep.jobs import continue_erasures, prune_for_a_while
 
 VISIBILITY_TIMEOUT_S = 24 * 3600
 """Longer than any training: the broker must not hand a running job to a second worker."""
 REQUEUE_EVERY_S = 15.0
+ERASE_EVERY_S = 15.0
+PRUNE_EVERY_S = 300.0
+"""When a day's pruning is done, the rest of its calls find nothing to do."""
 
 log = logging.getLogger(__name__)
 settings = load_settings()
@@ -33,11 +39,17 @@ def make_app(settings: Settings) -> Celery:
         visibility_timeout=VISIBILITY_TIMEOUT_S,
         worker_hijack_root_logger=False,
         beat_schedule={
-            "requeue-lost-trainings": {
-                "task": REQUEUE_JOB,
-                "schedule": REQUEUE_EVERY_S,
-                "options": {"expires": REQUEUE_EVERY_S},
+            job: {
+                "task": job,
+                "schedule": every_s,
+                # A job that waits longer is a repetition of the next one.
+                "options": {"expires": every_s, "queue": UPKEEP_QUEUE},
             }
+            for job, every_s in (
+                (REQUEUE_JOB, REQUEUE_EVERY_S),
+                (ERASE_JOB, ERASE_EVERY_S),
+                (PRUNE_JOB, PRUNE_EVERY_S),
+            )
         },
     )
     return app
@@ -63,6 +75,25 @@ def requeue_lost_trainings(*, at_start: bool = False) -> None:
             app.send_task(TRAIN_JOB, args=[training_id], queue=TRAIN_QUEUE, expires=REQUEUE_EVERY_S)
     finally:
         engine.dispose()
+
+
+@app.task(name=ERASE_JOB)  # type: ignore[untyped-decorator]  # celery ships no types
+def erase() -> None:
+    """Bring the open erasures on."""
+    continue_erasures(settings)
+
+
+@app.task(name=PRUNE_JOB)  # type: ignore[untyped-decorator]  # celery ships no types
+def prune() -> None:
+    """Delete some of what is past the retention."""
+    prune_for_a_while(settings)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]  # celery ships no types
+def _log_like_the_others(**_: object) -> None:
+    # A worker's name is what its --hostname begins with.
+    names = [argument.partition("@")[0] for argument in sys.argv if "@" in argument]
+    configure_logging(settings, process=names[0] if names else "beat")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]  # celery ships no types

@@ -1,4 +1,4 @@
-"""Health of a worker process, for container health checks: `python -m workers.health ingester|worker`."""
+"""Health of a process, for container health checks: `python -m workers.health ingester|worker|upkeep`."""
 
 import socket
 import sys
@@ -15,11 +15,11 @@ def ingester_is_alive(settings: Settings, shard: int = 0) -> bool:
         return bool(client.exists(LogKeys(shard).ingester))
 
 
-def worker_is_alive() -> bool:
-    """Whether this host's Celery worker answers a ping within a few seconds."""
+def worker_is_alive(name: str) -> bool:
+    """Whether this host's Celery worker of that name answers a ping within a few seconds."""
     from workers.celery_app import app  # only here: it loads the training's dependencies
 
-    return bool(app.control.ping(destination=[f"celery@{socket.gethostname()}"], timeout=5.0))
+    return bool(app.control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=5.0))
 
 
 def main() -> int:
@@ -27,9 +27,9 @@ def main() -> int:
     match sys.argv[1:]:
         case ["ingester"]:
             return 0 if ingester_is_alive(load_settings()) else 1
-        case ["worker"]:
-            return 0 if worker_is_alive() else 1
-    print("usage: python -m workers.health ingester|worker", file=sys.stderr)  # noqa: T201 - a command
+        case ["worker" | "upkeep" as name]:
+            return 0 if worker_is_alive(name) else 1
+    print("usage: python -m workers.health ingester|worker|upkeep", file=sys.stderr)  # noqa: T201 - a command
     return 2
 
 

@@ -8,9 +8,9 @@ import neo4j
 import numpy as np
 
 from lsec.core.artifact import Artifact
+from lsec.core.erasures import user_hash
 from lsec.core.errors import Conflict
 from workers.graph import read_rows, write_rows
-from workers.ingest.nodes import user_hash
 
 USERS_PER_WRITE = 2_000
 VECTORS_PER_WRITE = 1_000

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import uvicorn
 
@@ -33,6 +34,11 @@ def run_api(settings: Settings) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def announced_address(log: Path) -> str:
+    """The address that a process of the API wrote into its log when it began to listen."""
+    return log.read_text().partition("running on ")[2].split()[0]
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:

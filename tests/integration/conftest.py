@@ -1,16 +1,19 @@
-"""The API of the test stack, keys of every scope, and a client."""
+"""The API of the test stack, keys of every scope, a client, and what feeds and drains the log."""
 
 import asyncio
 from collections.abc import Iterator
 
 import httpx2
+import neo4j
 import pytest
+import redis
 
 from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.core.ledger import Scope
 from lsec.core.settings import Settings
 from tests.integration.api_server import run_api
+from tests.integration.ingest_stack import IngestStack, ingest_stack
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +40,15 @@ def api_client(api_url: str, keys: dict[Scope, str]) -> Iterator[httpx2.Client]:
     """A client whose key is an admin's; `bearer` gives headers for another."""
     with httpx2.Client(base_url=api_url, headers=bearer(keys[Scope.ADMIN]), timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def stack(
+    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, clean_stack: None
+) -> Iterator[IngestStack]:
+    """An empty log, graph and ledger, with an ingester for them."""
+    with ingest_stack(stack_settings, neo4j_driver, log_client) as stack:
+        yield stack
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The graph in Neo4j in the form of `expected_graph`, to compare with."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,14 @@ _KEYS = {
 def dump_graph(driver: neo4j.Driver) -> Graph:
     """All that events make, without what depends on their order: dense indexes and `seq`."""
     graph: Graph = {}
+    for key, found in graph_records(driver):
+        assert key not in graph, f"two records of {key}"
+        graph[key] = found
+    return graph
+
+
+def graph_records(driver: neo4j.Driver) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The same, record by record, also where two have the same key."""
     nodes, _, _ = driver.execute_query(
         "MATCH (n:User|Streamer|Product|Stream|Refund|Minute) "
         "RETURN labels(n)[0] AS label, properties(n) AS p"
@@ -32,11 +41,11 @@ def dump_graph(driver: neo4j.Driver) -> Graph:
         found.pop("index", None)
         match label:
             case "Refund":
-                graph[label, found.pop("purchase_event_id")] = found
+                yield (label, found.pop("purchase_event_id")), found
             case "Minute":
-                graph[label, found.pop("stream_id"), found.pop("at")] = found
+                yield (label, found.pop("stream_id"), found.pop("at")), found
             case _:
-                graph[label, found.pop("id")] = found
+                yield (label, found.pop("id")), found
     edges, _, _ = driver.execute_query(
         "MATCH (a:User|Streamer|Product|Stream)-[r]->(b:User|Streamer|Product|Stream|Category) "
         "RETURN type(r) AS name, a.id AS start, b.id AS end, properties(r) AS p"
@@ -44,10 +53,10 @@ def dump_graph(driver: neo4j.Driver) -> Graph:
     for record in edges:
         name, found = record["name"], _plain(record["p"])
         found.pop("seq", None), found.pop("shard", None)
-        key = (name, record["start"], record["end"], *(found.pop(part) for part in _KEYS.get(name, ())))
-        assert key not in graph, f"two records of {key}"
-        graph[key] = found
-    return graph
+        yield (
+            (name, record["start"], record["end"], *(found.pop(part) for part in _KEYS.get(name, ()))),
+            found,
+        )
 
 
 def _plain(properties: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import neo4j
@@ -10,13 +11,30 @@ import redis
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from graph_schema.events import Event
-from lsec.core.event_log import APPEND_SCRIPT, AppendResult, append_arguments, parse_append_reply
+from graph_schema.events import Event, UserViewed
+from lsec.core.event_log import (
+    APPEND_SCRIPT,
+    AppendResult,
+    LogKeys,
+    append_arguments,
+    parse_append_reply,
+    parse_committed,
+)
 from lsec.core.ledger import DeadLetter
 from lsec.core.settings import Settings
 from workers.ingest.ingester import Ingester
 from workers.ingest.lease import Lease
 from workers.ledger import open_ledger
+
+KEYS = LogKeys(0)
+MAX_COUNT = 2**63 - 1
+"""The last of the graph's integers."""
+AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def views(num: int, *, prefix: str = "v") -> list[Event]:
+    """Events of as many users, who look at one product."""
+    return [UserViewed(event_id=f"{prefix}{i}", at=AT, user_id=f"u{i}", product_id="p") for i in range(num)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,20 @@ class IngestStack:
         """One request's events, through the append script."""
         keys, arguments = append_arguments(events, shard=0, window_s=60)
         return parse_append_reply(self.client.register_script(APPEND_SCRIPT)(keys=keys, args=arguments))
+
+    def append_raw(self, num_events: int, chunk: bytes) -> str:
+        """A chunk as the append script would write it, whatever is in it; its entry."""
+        total = self.client.incrby(KEYS.appended, num_events)
+        entry_id = self.client.xadd(KEYS.log, {"n": num_events, "t": total, "c": chunk})
+        return str(entry_id.decode())
+
+    def set_view_counts(self, count: int, *, users: Sequence[str]) -> None:
+        """Give these users' counters a value; to MAX_COUNT the graph cannot add one more view."""
+        self.driver.execute_query(
+            "MATCH (u:User)-[v:VIEWED]->() WHERE u.id IN $users SET v.count = $count",
+            users=users,
+            count=count,
+        )
 
     def ingester(self, *, batch_events: int = 5000, adopt_log: bool = False) -> Ingester:
         """A started ingester of the one shard."""
@@ -53,6 +85,10 @@ class IngestStack:
         while ingester.step(block_ms=1):
             pass
         return ingester
+
+    def committed_total(self) -> int:
+        """Events up to the graph's position, as the log has heard of it."""
+        return parse_committed(self.client.hgetall(KEYS.committed)).total
 
     def dead_letters(self) -> list[DeadLetter]:
         """The dead letters in order of their place."""

@@ -9,9 +9,9 @@ import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect, text
 
-from lsec.core.ledger import Base, sync_url
+from lsec.core.ledger import Base, dead_letter_id, sync_url
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +59,27 @@ def test_upgrading_makes_what_the_models_say_and_downgrading_removes_it(url: str
     alembic.command.upgrade(config_for(url), "head")
     alembic.command.downgrade(config_for(url), "base")
     assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+
+
+def test_dead_letters_that_were_there_get_the_id_of_their_place(url: str, engine: Engine) -> None:
+    alembic.command.upgrade(config_for(url), "0001")
+    places = [("e" * 32, 0, "1-0", 3), ("e" * 32, 1, "1-0", -1)]
+    with engine.begin() as connection:
+        for epoch, shard, entry_id, position in places:
+            connection.execute(
+                text(
+                    "INSERT INTO dead_letters "
+                    "(epoch, shard, entry_id, position, event_id, payload, reason, created_at) "
+                    "VALUES (:epoch, :shard, :entry_id, :position, 'a', 'b', 'c', '2026-01-31 12:00:00')"
+                ),
+                {"epoch": epoch, "shard": shard, "entry_id": entry_id, "position": position},
+            )
+    alembic.command.upgrade(config_for(url), "0002")
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT id, request_id, replayed_at FROM dead_letters")).all()
+    ids = {dead_letter_id(epoch=e, shard=s, entry_id=i, position=p) for e, s, i, p in places}
+    assert {tuple(row) for row in found} == {(letter_id, "", None) for letter_id in ids}
+    alembic.command.downgrade(config_for(url), "0001")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM dead_letters")).scalar() == 2
+    alembic.command.downgrade(config_for(url), "base")

@@ -1,10 +1,11 @@
 """Events over HTTP: what is taken, what is refused and why, waiting, the lag, back-pressure."""
 
+import json
 import threading
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -105,26 +106,76 @@ def test_when_none_is_valid_the_problem_names_index_and_field(
     assert kept_ids(log_client) == []
 
 
+def cloud_event(cloud_id: str, **fields: Any) -> dict[str, Any]:
+    event = bought("")
+    attributes = {"type": event.pop("type"), "time": event.pop("at"), "id": cloud_id, "source": "/shop"}
+    del event["event_id"]
+    return {"specversion": "1.0", **attributes, "data": event | fields}
+
+
+def post_as(client: httpx2.Client, content_type: str, body: Any) -> httpx2.Response:
+    return client.post("/v1/events", content=json.dumps(body), headers={"Content-Type": content_type})
+
+
+def test_cloud_events_are_taken_and_each_bad_one_is_named(api_client: httpx2.Client, log_client: Log) -> None:
+    one = post_as(api_client, "application/cloudevents+json", cloud_event("1"))
+    assert (one.status_code, one.json()["accepted"]) == (202, 1)
+    batch = [cloud_event("1"), cloud_event("2", quantity=0), cloud_event("3")]
+    receipt = post_as(api_client, "application/cloudevents-batch+json; charset=utf-8", batch).json()
+    assert (receipt["accepted"], receipt["duplicates"]) == (1, 1)
+    assert [(bad["index"], bad["field"]) for bad in receipt["rejected"]] == [(1, "quantity")]
+    none = post_as(api_client, "application/cloudevents+json", cloud_event("4") | {"source": ""})
+    assert (none.status_code, none.json()["index"], none.json()["field"]) == (422, 0, "source")
+    assert kept_ids(log_client) == ["/shop|1", "/shop|3"]
+
+
+def test_a_cloud_event_may_come_with_its_attributes_in_headers(
+    api_client: httpx2.Client, log_client: Log
+) -> None:
+    event = cloud_event("caf\u00e9")
+    headers = {f"Ce-{name}": quote(value) for name, value in event.items() if name != "data"}
+    answer = api_client.post("/v1/events", json=event["data"], headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    assert kept_ids(log_client) == ["/shop|caf\u00e9"]
+
+
+@pytest.mark.parametrize("value", ["NaN", '"\\ud800"', '"\x00"'])
+def test_a_value_that_is_no_json_loses_only_its_event(
+    api_client: httpx2.Client, log_client: Log, value: str
+) -> None:
+    events = [json.dumps(bought("e1")), json.dumps(bought("e2", amount="?")), json.dumps(bought("e3"))]
+    body = f"[{', '.join(events)}]".replace('"?"', value)
+    answer = api_client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, [bad["index"] for bad in answer.json()["rejected"]]) == (202, [1])
+    assert kept_ids(log_client) == ["e1", "e3"]
+
+
+def test_an_array_that_breaks_is_refused_with_byte_and_index(api_client: httpx2.Client) -> None:
+    body = f"[{json.dumps(bought('e1'))}, {{"
+    answer = api_client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert (answer.json()["byte"], answer.json()["index"]) == (len(body), 1)
+
+
+def test_what_retention_would_prune_is_rejected(
+    stack_settings: Settings, keys: dict[Scope, str], log_client: Log
+) -> None:
+    with (
+        run_api(stack_settings.model_copy(update={"retention_days": 30})) as url,
+        httpx2.Client(base_url=url, headers=bearer(keys[Scope.INGEST]), timeout=30) as client,
+    ):
+        old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+        erased = {"event_id": "e3", "type": "user.erased", "at": old, "user_id": "u1"}
+        receipt = client.post("/v1/events", json=[bought("e1"), bought("e2", at=old), erased]).json()
+    assert [(bad["index"], bad["field"]) for bad in receipt["rejected"]] == [(1, "at")]
+    assert kept_ids(log_client) == ["e1", "e3"]
+
+
 @pytest.mark.parametrize("body", ["", "[", '[{"type": 1},', "[]"])
 def test_a_body_that_cannot_be_read_is_refused_whole(api_client: httpx2.Client, body: str) -> None:
     answer = api_client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
-
-
-def test_a_body_past_the_limit_is_refused_with_and_without_its_length(
-    api_client: httpx2.Client, stack_settings: Settings
-) -> None:
-    size = stack_settings.max_body_bytes + 1
-    declared = api_client.post("/v1/events", content=b" " * size)
-
-    def chunks() -> Iterator[bytes]:
-        for _ in range(0, size, 65_536):
-            yield b" " * 65_536
-
-    undeclared = api_client.post("/v1/events", content=chunks())
-    for answer in (declared, undeclared):
-        assert (answer.status_code, answer.json()["type"]) == (413, "urn:lsec:problem:body-too-large")
 
 
 def test_a_dry_run_only_validates(api_client: httpx2.Client, log_client: Log) -> None:

@@ -75,7 +75,7 @@ def erase(driver: neo4j.Driver, user_id: str, *, until: date) -> None:
     user_hash = hashlib.sha256(user_id.encode()).hexdigest()
     rows = [{"user_id": user_id, "user_hash": user_hash, "until": until}]
     for name in ("set_tombstones", "erase_relationships", "erase_refunds", "erase_slates", "erase_users"):
-        write_rows(driver, f"ingest/{name}", rows=rows)
+        write_rows(driver, f"ingest/{name}", batch={"rows": rows})
 
 
 def buy(driver: neo4j.Driver, user_id: str, product_id: str, **properties: Any) -> None:

@@ -1,25 +1,18 @@
 """The ingester on real services: what events make of the graph, once each."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
-import neo4j
-import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graph_schema.events import Event, UserBought, UserErased, UserUpserted, UserViewed, UserWatched
-from lsec.core.event_log import LogKeys, decode_changes, parse_committed
-from lsec.core.settings import Settings
+from lsec.core.event_log import decode_changes
 from tests.integration.graph_dump import dump_graph
-from tests.integration.ingest_stack import IngestStack, ingest_stack
+from tests.integration.ingest_stack import AT, KEYS, IngestStack
 from tests.unit.ingest.event_lists import MOMENTS, event_lists
 from tests.unit.ingest.expected_graph import expected_graph
 from workers.ingest.apply import GraphWriter, Offset
 
-KEYS = LogKeys(0)
-AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
 on_services = settings(
     max_examples=12,
     deadline=None,
@@ -32,15 +25,7 @@ on_services = settings(
 )
 
 
-@pytest.fixture
-def stack(
-    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, clean_stack: None
-) -> Iterator[IngestStack]:
-    with ingest_stack(stack_settings, neo4j_driver, log_client) as stack:
-        yield stack
-
-
-def views(num: int, *, prefix: str = "v") -> list[Event]:
+def views_of_few(num: int, *, prefix: str = "v") -> list[Event]:
     return [
         UserViewed(event_id=f"{prefix}{i}", at=AT, user_id=f"u{i % 7}", product_id=f"p{i % 3}")
         for i in range(num)
@@ -75,9 +60,9 @@ def test_an_erasure_may_come_at_any_place(
 
 
 def test_indexes_are_dense_from_zero(stack: IngestStack) -> None:
-    stack.append(views(20))
+    stack.append(views_of_few(20))
     ingester = stack.drain()
-    stack.append(views(40, prefix="w"))
+    stack.append(views_of_few(40, prefix="w"))
     stack.append([UserUpserted(event_id="n", at=AT, user_id="new")])
     stack.drain(ingester)
     for label, num in (("User", 8), ("Product", 3)):
@@ -88,10 +73,10 @@ def test_indexes_are_dense_from_zero(stack: IngestStack) -> None:
 
 
 def test_a_kill_between_commit_and_mirror_changes_nothing_but_is_told(stack: IngestStack) -> None:
-    stack.append(views(10))
+    stack.append(views_of_few(10))
     stack.drain()
     mirror, changes = stack.client.hgetall(KEYS.committed), stack.client.xlen(KEYS.changes)
-    stack.append(views(10, prefix="w"))
+    stack.append(views_of_few(10, prefix="w"))
     stack.drain()
     before = dump_graph(stack.driver)
     stack.client.delete(KEYS.committed)
@@ -99,7 +84,7 @@ def test_a_kill_between_commit_and_mirror_changes_nothing_but_is_told(stack: Ing
     stack.client.xtrim(KEYS.changes, maxlen=changes, approximate=False)
     stack.drain()
     assert dump_graph(stack.driver) == before
-    assert parse_committed(stack.client.hgetall(KEYS.committed)).total == 20
+    assert stack.committed_total() == 20
     told = stack.client.xrange(KEYS.changes)
     assert len(told) == changes + 1
     assert decode_changes(told[-1][1][b"c"]) == [("user", f"u{i}") for i in range(7)]
@@ -130,10 +115,10 @@ def test_purchases_carry_their_batch_and_shard(stack: IngestStack) -> None:
 
 
 def test_nodes_that_are_gone_are_made_again(stack: IngestStack) -> None:
-    stack.append(views(5))
+    stack.append(views_of_few(5))
     ingester = stack.drain()
     stack.driver.execute_query("MATCH (n:User|Product) DETACH DELETE n")
-    again = views(5, prefix="w")
+    again = views_of_few(5, prefix="w")
     stack.append(again)
     stack.drain(ingester)
     assert dump_graph(stack.driver) == expected_graph(again)
@@ -185,7 +170,7 @@ def test_erased_data_stays_away_after_the_known_ids_were_forgotten(stack: Ingest
 
 def test_a_full_batch_takes_whole_chunks(stack: IngestStack) -> None:
     for name, num in (("a", 2), ("b", 3), ("c", 12), ("d", 1)):
-        stack.append(views(num, prefix=name))
+        stack.append(views_of_few(num, prefix=name))
     ingester = stack.ingester(batch_events=5)
     assert [ingester.step(block_ms=1) for _ in range(4)] == [2, 1, 1, 0]
 
@@ -195,12 +180,12 @@ def test_committed_chunks_are_trimmed_and_others_are_not(stack: IngestStack) -> 
         stack.settings.model_copy(update={"log_retention_s": 0}), stack.driver, stack.client, stack.engine
     )
     for i in range(300):
-        stack.append(views(1, prefix=f"{i}-"))
+        stack.append(views_of_few(1, prefix=f"{i}-"))
     ingester = eager.drain(eager.ingester(batch_events=100))
-    stack.append(views(5, prefix="late"))
+    stack.append(views_of_few(5, prefix="late"))
     ingester.trim()
     held = stack.client.xrange(KEYS.log)
     assert held[-1][1][b"n"] == b"5"
     assert len(held) < 200
     stack.drain()
-    assert parse_committed(stack.client.hgetall(KEYS.committed)).total == 305
+    assert stack.committed_total() == 305

@@ -5,62 +5,37 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 import neo4j
 import neo4j.exceptions
 import pytest
-import redis
-import redis.exceptions
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
-from graph_schema.events import Event, UserBought, UserUpserted, UserViewed
+from graph_schema.events import Event, UserBought, UserUpserted
 from lsec.core.errors import LogMismatch
-from lsec.core.event_log import LogKeys, decode_event, encode_chunk, parse_committed
+from lsec.core.event_log import decode_event, encode_chunk
+from lsec.core.ledger import DeadLetter
 from lsec.core.settings import Settings
 from tests.integration.graph_dump import dump_graph
-from tests.integration.ingest_stack import IngestStack, ingest_stack
+from tests.integration.ingest_stack import AT, KEYS, MAX_COUNT, IngestStack, views
 from tests.unit.ingest.expected_graph import expected_graph
-from workers.ingest.entries import WHOLE_CHUNK
+from workers.ingest.entries import WHOLE_CHUNK, LoggedEvent
 from workers.ingest.faults import DataFault, fault_of
-
-KEYS = LogKeys(0)
-AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def stack(
-    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, clean_stack: None
-) -> Iterator[IngestStack]:
-    with ingest_stack(stack_settings, neo4j_driver, log_client) as stack:
-        yield stack
-
-
-def views(num: int, *, prefix: str = "v") -> list[Event]:
-    return [UserViewed(event_id=f"{prefix}{i}", at=AT, user_id=f"u{i}", product_id="p") for i in range(num)]
-
-
-def append_raw(stack: IngestStack, num_events: int, chunk: bytes) -> str:
-    """A chunk as the append script would write it, whatever is in it."""
-    total = stack.client.incrby(KEYS.appended, num_events)
-    entry_id = stack.client.xadd(KEYS.log, {"n": num_events, "t": total, "c": chunk})
-    return str(entry_id.decode())
-
-
-def committed_total(stack: IngestStack) -> int:
-    return parse_committed(stack.client.hgetall(KEYS.committed)).total
+from workers.ingest.letters import dead_letter, store_dead_letters
 
 
 def test_a_chunk_that_cannot_be_decoded_becomes_one_dead_letter(stack: IngestStack) -> None:
     stack.append(views(3))
-    entry_id = append_raw(stack, 4, b"\xc1 not msgpack")
+    entry_id = stack.append_raw(4, b"\xc1 not msgpack")
     stack.append(views(3, prefix="w"))
     stack.drain()
     (letter,) = stack.dead_letters()
     assert (letter.entry_id, letter.position, letter.shard) == (entry_id, WHOLE_CHUNK, 0)
     assert letter.payload == b"\xc1 not msgpack"
     assert dump_graph(stack.driver) == expected_graph(views(3) + views(3, prefix="w"))
-    assert committed_total(stack) == 10
+    assert stack.committed_total() == 10
 
 
 def test_an_entry_of_another_writer_stops_nothing(stack: IngestStack) -> None:
@@ -69,12 +44,12 @@ def test_an_entry_of_another_writer_stops_nothing(stack: IngestStack) -> None:
     stack.append(views(3, prefix="w"))
     stack.drain(batch_events=1)
     assert [letter.position for letter in stack.dead_letters()] == [WHOLE_CHUNK]
-    assert committed_total(stack) == 6
+    assert stack.committed_total() == 6
 
 
 def test_a_damaged_event_leaves_its_chunk_alone(stack: IngestStack) -> None:
     first, second, third = (encode_chunk([event]) for event in views(3))
-    append_raw(stack, 3, first + second.replace(b"user.viewed", b"user.flewed") + third)
+    stack.append_raw(3, first + second.replace(b"user.viewed", b"user.flewed") + third)
     stack.drain()
     (letter,) = stack.dead_letters()
     assert letter.position == 1
@@ -85,10 +60,7 @@ def test_a_damaged_event_leaves_its_chunk_alone(stack: IngestStack) -> None:
 def test_events_that_the_graph_refuses_are_kept_and_the_others_go_in(stack: IngestStack) -> None:
     stack.append(views(6))
     ingester = stack.drain()
-    # A sum at the end of the graph's integers: one more view of these two cannot be added.
-    stack.driver.execute_query(
-        "MATCH (u:User)-[v:VIEWED]->() WHERE u.id IN ['u2', 'u4'] SET v.count = 9223372036854775807"
-    )
+    stack.set_view_counts(MAX_COUNT, users=["u2", "u4"])
     stack.append(views(6, prefix="w"))
     stack.append([UserUpserted(event_id="n", at=AT, user_id="u9", name="Nine")])
     stack.drain(ingester)
@@ -98,15 +70,53 @@ def test_events_that_the_graph_refuses_are_kept_and_the_others_go_in(stack: Inge
     graph = dump_graph(stack.driver)
     assert graph["User", "u9"]["name"] == "Nine"
     assert [graph["VIEWED", f"u{i}", "p", "", "", AT.date()]["count"] for i in (0, 1, 3, 5)] == [2] * 4
-    assert committed_total(stack) == 13
+    assert stack.committed_total() == 13
 
 
 def test_an_isolation_that_is_done_again_keeps_one_dead_letter(stack: IngestStack) -> None:
-    append_raw(stack, 1, b"\xc1")
+    stack.append_raw(1, b"\xc1")
     stack.drain()
     stack.driver.execute_query("MATCH (o:IngestOffset) SET o.position = '0-0', o.num_events = 0")
     stack.drain()
     assert len(stack.dead_letters()) == 1
+
+
+def test_a_letter_goes_when_its_batch_was_not_committed_and_the_graph_takes_the_event_after_all(
+    stack: IngestStack,
+) -> None:
+    stack.drain()
+    first, second = views(2)
+    entry_id = stack.append([first, second]).entry_id
+    assert entry_id is not None
+    epoch = stack.client.get(KEYS.epoch).decode()
+    for index, event in ((0, first), (1, second)):
+        logged = LoggedEvent(entry_id, index, encode_chunk([event]), event)
+        store_dead_letters(stack.engine, [dead_letter(logged, "was refused", epoch=epoch, shard=0)])
+    stack.drain()
+    assert stack.dead_letters() == []
+    assert dump_graph(stack.driver) == expected_graph([first, second])
+
+
+def test_a_letter_that_was_corrected_and_replayed_stays_so_when_its_batch_is_isolated_again(
+    stack: IngestStack,
+) -> None:
+    stack.append_raw(2, encode_chunk(views(1)) + b"\xc1")
+    stack.drain()
+    with Session(stack.engine) as session, session.begin():
+        session.execute(update(DeadLetter).values(payload=b"corrected", fixed_at=AT, replayed_at=AT))
+    stack.driver.execute_query("MATCH (o:IngestOffset) SET o.position = '0-0', o.num_events = 0")
+    stack.drain()
+    (letter,) = stack.dead_letters()
+    assert (letter.payload, letter.fixed_at, letter.replayed_at) == (b"corrected", AT, AT)
+
+
+def test_what_can_be_read_of_a_damaged_event_is_its_id_and_a_reason_without_nul(stack: IngestStack) -> None:
+    damaged = encode_chunk(views(1)).replace(b"user.viewed", b"user.view\x00d")
+    stack.append_raw(1, damaged)
+    stack.drain()
+    (letter,) = stack.dead_letters()
+    assert (letter.event_id, letter.payload) == ("v0", damaged)
+    assert "user.view\ufffdd" in letter.reason
 
 
 @pytest.mark.parametrize(
@@ -158,7 +168,7 @@ def test_a_new_log_under_an_old_graph_stops_the_ingester(stack: IngestStack) -> 
         stack.ingester()
     stack.drain(stack.ingester(adopt_log=True))
     assert dump_graph(stack.driver) == expected_graph(views(3) + views(3, prefix="w"))
-    assert committed_total(stack) == 3
+    assert stack.committed_total() == 3
     stack.drain()
 
 
@@ -204,10 +214,10 @@ def test_two_ingesters_of_one_shard_apply_each_event_once(stack: IngestStack) ->
     rivals = [stack.ingester(batch_events=7), stack.ingester(batch_events=4)]
     for turn in range(200):
         rivals[turn % 2].step(block_ms=1)
-        if committed_total(stack) == len(everything):
+        if stack.committed_total() == len(everything):
             break
     assert dump_graph(stack.driver) == expected_graph(everything)
-    assert committed_total(stack) == len(everything)
+    assert stack.committed_total() == len(everything)
 
 
 @pytest.mark.slow
@@ -215,13 +225,13 @@ def test_the_process_drains_stands_by_takes_over_and_ends_on_sigterm(stack: Inge
     first = _process(stack.settings)
     try:
         stack.append(views(50))
-        _wait_until(lambda: committed_total(stack) == 50)
+        _wait_until(lambda: stack.committed_total() == 50)
         second = _process(stack.settings)
         try:
             first.kill()
             first.wait()
             stack.append(views(50, prefix="w"))
-            _wait_until(lambda: committed_total(stack) == 100)
+            _wait_until(lambda: stack.committed_total() == 100)
             assert stack.client.exists(KEYS.ingester)
             second.send_signal(signal.SIGTERM)
             assert second.wait(timeout=20) == 0

@@ -3,39 +3,14 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
 
-import neo4j
 import pytest
-import redis
 import redis.exceptions
 
-from graph_schema.events import Event, UserUpserted, UserViewed
-from lsec.core.event_log import LogKeys, parse_committed
-from lsec.core.settings import Settings
-from tests.integration.ingest_stack import IngestStack, ingest_stack
+from graph_schema.events import Event, UserUpserted
+from tests.integration.ingest_stack import AT, KEYS, IngestStack, views
 from workers.ingest.ingester import Ingester
 from workers.ingest.lease import Lease
-
-KEYS = LogKeys(0)
-AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def stack(
-    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, clean_stack: None
-) -> Iterator[IngestStack]:
-    with ingest_stack(stack_settings, neo4j_driver, log_client) as stack:
-        yield stack
-
-
-def views(num: int, *, prefix: str = "v") -> list[Event]:
-    return [UserViewed(event_id=f"{prefix}{i}", at=AT, user_id=f"u{i}", product_id="p") for i in range(num)]
-
-
-def committed_total(stack: IngestStack) -> int:
-    return parse_committed(stack.client.hgetall(KEYS.committed)).total
 
 
 def test_a_log_without_memory_keeps_neither_ids_nor_chunk(stack: IngestStack) -> None:
@@ -50,7 +25,7 @@ def test_a_log_without_memory_keeps_neither_ids_nor_chunk(stack: IngestStack) ->
     assert list(stack.client.scan_iter(KEYS.id_prefix + "w*")) == []
     assert stack.append(views(100, prefix="w")).num_accepted == 100
     stack.drain()
-    assert committed_total(stack) == 103
+    assert stack.committed_total() == 103
 
 
 def test_a_full_log_is_trimmed_and_drained_without_a_lease(stack: IngestStack) -> None:
@@ -79,7 +54,7 @@ def test_a_full_log_is_trimmed_and_drained_without_a_lease(stack: IngestStack) -
     finally:
         hurry.cancel()
         stack.client.config_set("maxmemory", before)
-    assert committed_total(stack) == 12_000
+    assert stack.committed_total() == 12_000
     assert stack.client.xlen(KEYS.changes) == 3
 
 

@@ -14,7 +14,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 def test_the_whole_system_is_there() -> None:
     assert set(SERVICES) == {
-        "neo4j", "postgres", "valkey", "migrate", "api", "ingester", "worker", "worker-gpu", "beat",
+        "neo4j", "postgres", "valkey", "migrate", "api", "ingester", "worker", "worker-gpu", "upkeep", "beat",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsec.core.errors import BodyTooLarge, InvalidInput
+from lsec.core.errors import BodyTooLarge, InvalidInput, UnsupportedMediaType
 from lsec.core.event_body import ParsedBody, Rejection, parse_body
 from lsec.core.event_log import append_arguments, decode_chunk
 
@@ -17,9 +17,13 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
 
-def parse(body: bytes | str, content_type: str = JSON, *, max_events: int = 100) -> ParsedBody:
+def parse(
+    body: bytes | str, content_type: str = JSON, *, max_events: int = 100, retention_days: int = 0
+) -> ParsedBody:
     raw = body.encode() if isinstance(body, str) else body
-    return parse_body(raw, content_type, now=NOW, currency="USD", max_events=max_events)
+    return parse_body(
+        raw, content_type, now=NOW, currency="USD", max_events=max_events, retention_days=retention_days
+    )
 
 
 def bought(**changes: Any) -> dict[str, Any]:
@@ -80,9 +84,9 @@ def test_an_object_over_several_lines_is_one_event_when_no_type_is_given() -> No
 
 def test_a_broken_array_is_refused_with_the_place() -> None:
     text = json.dumps([bought()], indent=1).replace('"ann"', "ann")
-    with pytest.raises(InvalidInput, match=r"broken at byte \d+, line 6") as caught:
+    with pytest.raises(InvalidInput, match=r"broken at byte \d+, line 6, in element 0") as caught:
         parse(text)
-    assert caught.value.extra["line"] == 6
+    assert caught.value.extra == {"byte": text.index("ann"), "line": 6, "index": 0}
     with pytest.raises(InvalidInput, match="ends too early"):
         parse(text.replace("ann", '"ann"')[:-3])
 
@@ -105,7 +109,7 @@ def test_deep_nesting_is_refused(body: bytes, content_type: str) -> None:
 
 
 def test_another_content_type_is_refused_with_those_that_are_read() -> None:
-    with pytest.raises(InvalidInput, match="application/x-ndjson"):
+    with pytest.raises(UnsupportedMediaType, match="application/x-ndjson"):
         parse(json.dumps(bought()), "application/x-www-form-urlencoded")
 
 
@@ -113,15 +117,16 @@ def test_another_content_type_is_refused_with_those_that_are_read() -> None:
 def test_too_many_events_are_refused(content_type: str) -> None:
     events = [json.dumps(bought())] * 101
     body = "\n".join(events) if content_type == NDJSON else f"[{','.join(events)}]"
-    with pytest.raises(BodyTooLarge, match="limit is 100"):
+    with pytest.raises(BodyTooLarge, match="limit of 100"):
         parse(body, content_type)
 
 
 @pytest.mark.parametrize(
     ("changes", "field", "reason"),
     [
-        ({"type": "user.flew"}, "type", "unknown event type 'user.flew'; one of user.followed, "),
-        ({"type": ...}, "type", "missing; it is required; one of user.followed, "),
+        ({"type": "user.flew"}, "type", "unknown event type 'user.flew'; did you mean user."),
+        ({"type": "flight"}, "type", "'flight'; GET /v1/events/schema lists the types"),
+        ({"type": ...}, "type", "missing; it is required; GET /v1/events/schema lists the types"),
         ({"type": 3}, "type", "unknown event type '3'"),
         ({"user_id": ...}, "user_id", "missing"),
         ({"user_id": 3}, "user_id", "expected str, got int"),
@@ -135,6 +140,9 @@ def test_too_many_events_are_refused(content_type: str) -> None:
         ({"quantity": 10**30}, "quantity", "<= 1000000"),
         ({"amount": float("nan")}, "amount", "NaN"),
         ({"amount": float("inf")}, "amount", "Infinity"),
+        ({"user_id": "\ud800"}, "user_id", "half of a surrogate pair"),
+        ({"type": "user.flew", "colour": "\ud800"}, "type", "unknown event type"),
+        ({"\ud800": 1}, "", "half of a surrogate pair"),
         ({"colour": "red"}, "colour", "unknown field"),
         ({"at": "2026-06-01T11:00:00"}, "at", "with an offset"),
         ({"at": "yesterday"}, "at", "with an offset"),
@@ -245,3 +253,35 @@ def test_every_line_is_taken_or_rejected_once(kinds: list[str]) -> None:
 def test_events_survive_a_round_trip() -> None:
     ((_, event),) = parse(json.dumps(bought())).events
     assert parse(msgspec.json.encode([event])).events == [(0, event)]
+
+
+def test_thousands_of_rejections_stay_short() -> None:
+    parsed = parse(json.dumps([bought(type=f"user.flew{number}") for number in range(2000)]), max_events=2000)
+    assert sum(len(each.reason) for each in parsed.rejected) < 100 * 2000
+
+
+@pytest.mark.parametrize(("at", "num_taken"), [("2026-05-02T00:00:00Z", 1), ("2026-05-01T23:59:59.999Z", 0)])
+def test_what_retention_would_prune_at_once_is_rejected(at: str, num_taken: int) -> None:
+    body = json.dumps(bought(at=at))
+    parsed = parse(body, retention_days=30)
+    assert len(parsed.events) == num_taken
+    assert [(each.field, "retention" in each.reason) for each in parsed.rejected] == [("at", True)] * (
+        1 - num_taken
+    )
+    assert len(parse(body).events) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("user.erased", "user_id"),
+        ("user.upserted", "user_id"),
+        ("streamer.upserted", "streamer_id"),
+        ("product.upserted", "product_id"),
+    ],
+)
+def test_records_and_erasures_are_taken_however_old(kind: str, field: str) -> None:
+    event = {"event_id": "e", "type": kind, "at": "2001-01-01T00:00:00Z", field: "x"}
+    assert len(parse(json.dumps(event), retention_days=1).events) == 1
+    (rejected,) = parse(json.dumps(event | {"at": "1999-01-01T00:00:00Z"}), retention_days=1).rejected
+    assert "before 2000" in rejected.reason

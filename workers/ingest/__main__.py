@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lsec.core.errors import LogMismatch
+from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
 from workers.graph import open_driver
 from workers.ingest.faults import Stopped, keep_trying
@@ -84,8 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--adopt-log", action="store_true", help="go on with the log as it is, gap or not")
     options = parser.parse_args(arguments)
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("neo4j").setLevel(logging.ERROR)
+    configure_logging(settings, process=f"ingester-{options.shard}")
     if not 0 <= options.shard < settings.shards:
         parser.error(f"--shard must be below LSEC_SHARDS, {settings.shards}")
     return run(settings, shard=options.shard, adopt_log=options.adopt_log)

@@ -10,6 +10,7 @@ import neo4j.exceptions
 from graph_schema.events import Event
 from graph_schema.queries import load_query
 from graph_schema.vocabulary import Label
+from lsec.core.erasures import user_hash
 from workers.ingest import rows
 from workers.ingest.aggregate import MINUTE_MS, NUM_JOINED, NUM_PURCHASES, Batch, aggregate, user_ids
 from workers.ingest.faults import DataFault, NodesChanged, PositionMoved, fault_of, keep_trying
@@ -19,9 +20,8 @@ from workers.ingest.nodes import (
     NodeChanges,
     find_erased,
     make_nodes,
-    make_users,
-    user_hash,
 )
+from workers.ingest.rows import Statement
 
 MAX_LOOK_UPS = 5
 """How often a batch is tried anew because its nodes changed, before that counts as its own fault."""
@@ -51,6 +51,8 @@ class GraphWriter:
         self._shard = shard
         self._pause = pause
         self._known = KnownNodes(max_known=max_known)
+        self.num_tries = 0
+        """Transactions begun, those that failed included."""
 
     def read_offset(self) -> Offset | None:
         """The shard's position in the graph; None if it has none yet."""
@@ -62,13 +64,13 @@ class GraphWriter:
         """Bind the shard to a log at a position."""
         keep_trying(lambda: self._adopt(offset), pause=self._pause)
 
-    def apply(self, events: Sequence[Event], *, held: Offset, moved: Offset) -> None:
-        """Apply the events and move the position from `held` to `moved`, both or neither.
+    def apply(self, events: Sequence[Event], *, held: Offset, moved: Offset) -> int:
+        """Apply the events and move the position from `held` to `moved`, both or neither; the batch's `seq`.
 
         DataFault if the graph refuses an event; PositionMoved if the position is not `held`, also
-        when an earlier try was committed without our knowing.
+        when an earlier try was committed without our knowing; BatchTooLarge if it does not fit.
         """
-        self._transact(events, held, moved)
+        return self._transact(events, held, moved)
 
     def rehearse(self, events: Sequence[Event], *, held: Offset) -> None:
         """Apply the events and roll back; DataFault if the graph refuses one."""
@@ -91,7 +93,7 @@ class GraphWriter:
                 num_events=offset.num_events,
             ).consume()
 
-    def _transact(self, events: Sequence[Event], held: Offset, moved: Offset | None) -> None:
+    def _transact(self, events: Sequence[Event], held: Offset, moved: Offset | None) -> int:
         for _ in range(MAX_LOOK_UPS):
             try:
                 changes = keep_trying(lambda: self._try(events, held, moved), pause=self._pause)
@@ -101,10 +103,11 @@ class GraphWriter:
             else:
                 if moved is not None:
                     self._known.learn(changes)
-                return
+                return changes.seq
         raise DataFault(reason)
 
     def _try(self, events: Sequence[Event], held: Offset, moved: Offset | None) -> NodeChanges:
+        self.num_tries += 1
         try:
             with self._driver.session() as session, session.begin_transaction() as tx:
                 changes = _Transaction(tx, self._shard, self._known).write(events, held)
@@ -139,23 +142,23 @@ class _Transaction:
 
     def write(self, events: Sequence[Event], held: Offset) -> NodeChanges:
         """Lock the position, then write all that the events come to."""
-        seq = self._lock(held)
+        seq = self._changes.seq = self._lock(held)
         erased = find_erased(self._run, user_ids(events), self._known, self._changes)
         batch = aggregate(events, erased)
         self._erase(batch)
-        make_users(self._run, batch.users, self._known, self._changes)
         for label, ids in (
+            (Label.USER, batch.users),
             (Label.STREAMER, batch.streamers),
             (Label.PRODUCT, batch.products),
             (Label.STREAM, batch.streams),
         ):
             make_nodes(self._run, label, ids, self._known, self._changes)
-        for statement, of_statement in rows.record_rows(batch).items():
-            self._merge(statement, of_statement)
+        for statement in rows.record_statements(batch):
+            self._merge(statement)
         self._watch(batch)
-        self._merge("ingest/merge_refunds", rows.refund_rows(batch))
+        self._merge(rows.refunds(batch))
         self._purchase(batch, seq)
-        self._merge("ingest/merge_minutes", rows.minute_rows(batch.minutes))
+        self._merge(rows.minutes(batch.minutes))
         return self._changes
 
     def _run(self, name: str, **parameters: Any) -> list[neo4j.Record]:
@@ -174,27 +177,26 @@ class _Transaction:
             {"user_id": user_id, "user_hash": user_hash(user_id), "until": until}
             for user_id, until in sorted(batch.erasures.items())
         ]
-        self._run("ingest/set_tombstones", rows=erasures)
+        self._run("ingest/set_tombstones", batch={"rows": erasures})
         for statement in ("erase_relationships", "erase_refunds", "erase_slates", "erase_users"):
-            self._run(f"ingest/{statement}", rows=erasures)
+            self._run(f"ingest/{statement}", batch={"rows": erasures})
         self._changes.erased.update(batch.erasures)
+        self._known.has_tombstones = True
         # Those with newer data stay: only the graph knows.
-        look_ups = [{"id": row["user_id"], "user_hash": row["user_hash"]} for row in erasures]
-        looked_up = self._run("ingest/new_or_erased_users", rows=look_ups)
-        self._changes.removed.update(row["id"] for row in looked_up if not row["is_known"])
-        self._changes.found[Label.USER] |= batch.erasures.keys() - self._changes.removed
+        (gone,) = self._run("ingest/new_users", batch={"ids": sorted(batch.erasures)})
+        self._changes.removed.update(gone["ids"])
 
-    def _merge(self, statement: str, of_statement: list[rows.Row]) -> list[neo4j.Record]:
+    def _merge(self, statement: Statement) -> list[neo4j.Record]:
         """Run a statement; NodesChanged if it did not find the nodes of every row."""
-        if not of_statement:
+        if not statement.num_rows:
             return []
-        records = self._run(statement, rows=of_statement)
-        if sum(record["num_rows"] for record in records) != len(of_statement):
-            raise NodesChanged(f"{statement} did not find all of its nodes.")
+        records = self._run(statement.name, batch=statement.batch)
+        if sum(record["num_rows"] for record in records) != statement.num_rows:
+            raise NodesChanged(f"{statement.name} did not find all of its nodes.")
         return records
 
     def _watch(self, batch: Batch) -> None:
-        for record in self._merge("ingest/merge_watched", rows.watched_rows(batch)):
+        for record in self._merge(rows.watched(batch)):
             old, new = record["old_minute"], record["new_minute"]
             if record["stream_id"] and old != new:
                 _joined(batch, record["stream_id"], new, record["num_rows"])
@@ -202,19 +204,17 @@ class _Transaction:
                     _joined(batch, record["stream_id"], old, -record["num_rows"])
 
     def _purchase(self, batch: Batch, seq: int) -> None:
-        if not batch.purchases:
+        statement = rows.purchases(batch)
+        if not statement.num_rows:
             return
-        known = self._run("ingest/known_purchases", event_ids=sorted(batch.purchases))
-        new = rows.purchase_rows(batch, [record["event_id"] for record in known])
-        if not new:
-            return
-        created = self._run("ingest/create_purchases", rows=new, seq=seq, shard=self._shard)
-        if created[0]["num_rows"] != len(new):
-            raise NodesChanged("ingest/create_purchases did not find all of its nodes.")
-        for row in new:
-            if row["stream_id"]:
-                minute = row["at"] // MINUTE_MS * MINUTE_MS
-                batch.minutes[row["stream_id"], minute][NUM_PURCHASES] += 1
+        (result,) = self._run(statement.name, batch=statement.batch, seq=seq, shard=self._shard)
+        if not result["found"]:
+            raise NodesChanged(f"{statement.name} did not find all of its nodes.")
+        for event_id in result["created"]:
+            purchase = batch.purchases[event_id]
+            if purchase.stream_id:
+                minute = purchase.at_ms // MINUTE_MS * MINUTE_MS
+                batch.minutes[purchase.stream_id, minute][NUM_PURCHASES] += 1
 
 
 def _joined(batch: Batch, stream_id: str, minute: int, change: int) -> None:

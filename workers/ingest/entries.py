@@ -1,5 +1,6 @@
 """Entries of the log: reading them in order without a gap, and decoding their events."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +17,9 @@ WHOLE_CHUNK = -1
 FIRST_GUESS = 500
 """Events in a chunk, before one was seen."""
 LOOK_PAST_UNREADABLE = 16
+LINGER_MS = 25
+FULL_ENOUGH = 10
+"""A batch with a tenth of its events is applied without waiting for more."""
 REMEDY = (
     "Restore the log and the graph together, or start the ingester once with --adopt-log to go on "
     "with the log as it is: what it no longer holds stays out of the graph."
@@ -30,6 +34,7 @@ class Entry:
     num_events: int
     total: int | None
     chunk: bytes
+    request_id: str = ""
 
     @property
     def num_before(self) -> int:
@@ -143,9 +148,13 @@ class LogReader:
     def read(self, position: str, *, max_events: int, block_ms: int) -> list[Entry]:
         """Whole entries after the position, up to `max_events` events but at least one entry.
 
-        Empty if none came within `block_ms`.
+        Empty if none came within `block_ms`. Where they do not fill a batch, more are awaited for a moment:
+        a transaction costs about the same for one event as for a hundred.
         """
         self._fill(position, max_events, block_ms)
+        if self._ahead and sum(entry.num_events for entry in self._ahead) < max_events // FULL_ENOUGH:
+            time.sleep(min(block_ms, LINGER_MS) / 1000)
+            self._fill(position, max_events, 0)
         taken = num_events = 0
         while taken < len(self._ahead):
             num_events += self._ahead[taken].num_events
@@ -182,6 +191,7 @@ class LogReader:
 def _entry(item: tuple[bytes, dict[bytes, bytes]]) -> Entry:
     entry_id, fields = item
     try:
-        return Entry(entry_id.decode(), int(fields[b"n"]), int(fields[b"t"]), fields[b"c"])
+        request_id = fields.get(b"r", b"").decode(errors="replace")
+        return Entry(entry_id.decode(), int(fields[b"n"]), int(fields[b"t"]), fields[b"c"], request_id)
     except (KeyError, ValueError, TypeError):
         return Entry(entry_id.decode(), 0, None, msgspec.msgpack.encode(fields))

@@ -26,6 +26,10 @@ OUTAGES = (
     OSError,
 )
 _CONSTRAINT = "Neo.ClientError.Schema.ConstraintValidationFailed"
+_TOO_LARGE = frozenset(
+    f"Neo.TransientError.General.{name}"
+    for name in ("MemoryPoolOutOfMemoryError", "TransactionMemoryLimit", "OutOfMemoryError")
+)
 _DATA_FAULTS = frozenset(
     f"Neo.ClientError.Statement.{name}" for name in ("ArgumentError", "ArithmeticError", "TypeError")
 )
@@ -33,6 +37,10 @@ _DATA_FAULTS = frozenset(
 
 class DataFault(LsecError):
     """The graph refuses a batch for what is in it."""
+
+
+class BatchTooLarge(LsecError):
+    """Neo4j has not the memory for a transaction of this size: a smaller one may fit."""
 
 
 class PositionMoved(LsecError):
@@ -57,6 +65,8 @@ def fault_of(error: neo4j.exceptions.Neo4jError) -> LsecError | None:
     message = (error.message or code)[:500]
     if code == _CONSTRAINT:
         return NodesChanged(message)
+    if code in _TOO_LARGE:
+        return BatchTooLarge(message)
     return DataFault(message) if code in _DATA_FAULTS else None
 
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import neo4j
@@ -36,9 +36,10 @@ from workers.ingest.entries import (
     events_of,
     split_entries,
 )
-from workers.ingest.faults import DataFault, PositionMoved, keep_trying
-from workers.ingest.isolate import damaged_letter, dead_letter, isolate, store_dead_letters
+from workers.ingest.faults import BatchTooLarge, DataFault, PositionMoved, Stopped, keep_trying
+from workers.ingest.isolate import isolate
 from workers.ingest.lease import Lease
+from workers.ingest.letters import Letters, damaged_letter, dead_letter
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,20 @@ CHECK_EVERY_S = 2.0
 TRIM_EVERY_S = 5.0
 CHANGES_KEPT_MS = 300_000
 """An API process that is further behind than this reads from the graph anew."""
+SIZE_BUCKETS = (1, 10, 100, 1000, 5000, 20_000)
+"""Upper bounds of the batch sizes that are counted apart."""
+WAIT_FOR_MEMORY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch: the events that are in the graph, its number there, and what it cost."""
+
+    events: Sequence[Event]
+    seq: int = 0
+    num_dead_letters: int = 0
+    num_retries: int = 0
+    duration_ms: int = 0
 
 
 class Ingester:
@@ -68,12 +83,13 @@ class Ingester:
         self._settings = settings
         self._shard = shard
         self._client = client
-        self._engine = engine
+        self._letters = Letters(engine, shard=shard)
         self._lease = lease
         self._keys = LogKeys(shard)
         self._reader = LogReader(client, self._keys)
         self._writer = GraphWriter(driver, shard=shard, pause=lease.pause)
         self._offset = Offset("", START_POSITION, 0)
+        self._batch_events = settings.ingest_batch_events
         self._checked_at = self._trimmed_at = 0.0
 
     @property
@@ -95,9 +111,11 @@ class Ingester:
         else:
             self._offset = found
             self._check_log()
+        self._letters.start(self._offset.epoch, self._offset.position)
         committed = parse_committed(self._client.hgetall(self._keys.committed))
         if position_key(committed.position) < position_key(self._offset.position):
-            self._tell(events_of(self._reader.between(committed.position, self._offset.position)))
+            missed = self._reader.between(committed.position, self._offset.position)
+            self._tell(Applied(events_of(missed)))
 
     def step(self, *, block_ms: int = 500) -> int:
         """Apply the next batch; the number of its chunks, 0 if none came within `block_ms`."""
@@ -108,37 +126,59 @@ class Ingester:
         if now - self._trimmed_at >= TRIM_EVERY_S:
             self.trim()
             self._trimmed_at = now
-        entries = self._reader.read(
-            self._offset.position, max_events=self._settings.ingest_batch_events, block_ms=block_ms
-        )
+        entries = self._reader.read(self._offset.position, max_events=self._batch_events, block_ms=block_ms)
         if not entries:
             return 0
         num_events = check_sequence(entries, self._offset.num_events)
         moved = Offset(self._offset.epoch, entries[-1].entry_id, num_events)
         try:
-            events = self._apply(entries, moved)
+            applied = self._apply(entries, moved)
+        except BatchTooLarge as fault:
+            self._shrink(entries, fault)
+            return self.step(block_ms=block_ms)
         except PositionMoved:
             if self._writer.read_offset() != moved:
                 logger.warning("Another ingester moved shard %d; reading its position anew.", self._shard)
                 self.start()
                 return 0
             # A commit whose answer was lost.
-            events = events_of(entries)
+            applied = Applied(events_of(entries))
         self._offset = moved
-        keep_trying(lambda: self._tell(events), pause=self._lease.pause)
+        self._letters.passed(entries)
+        keep_trying(lambda: self._tell(applied), pause=self._lease.pause)
+        self._note(entries, applied)
+        self._batch_events = min(self._settings.ingest_batch_events, self._batch_events * 5 // 4 + 1)
         return len(entries)
 
-    def _apply(self, entries: Sequence[Entry], moved: Offset) -> list[Event]:
+    def _shrink(self, entries: Sequence[Entry], fault: BatchTooLarge) -> None:
+        """Go on with half of the batch; one entry alone waits until Neo4j has more memory to give."""
+        self._reader.forget()
+        self._batch_events = max(1, sum(entry.num_events for entry in entries) // 2)
+        logger.warning("A batch did not fit; trying %d events: %s", self._batch_events, fault.detail)
+        if len(entries) == 1 and self._lease.pause(WAIT_FOR_MEMORY_S):
+            raise Stopped("Told to stop while Neo4j had too little memory.")
+
+    def _apply(self, entries: Sequence[Entry], moved: Offset) -> Applied:
+        started, tries = time.monotonic(), self._writer.num_tries
+        num_letters = 0
         try:
+            self._letters.check(entries)
             events = decode_entries(entries)
-            self._writer.apply(events, held=self._offset, moved=moved)
+            seq = self._writer.apply(events, held=self._offset, moved=moved)
         except (DataFault, ValueError) as fault:
             logger.warning("Isolating what is wrong up to %s: %s", moved.position, str(fault)[:300])
-            return self._apply_good(entries, moved)
-        return events
+            events, num_letters = self._keep_bad(entries)
+            seq = self._writer.apply(events, held=self._offset, moved=moved)
+        return Applied(
+            events,
+            seq=seq,
+            num_dead_letters=num_letters,
+            num_retries=self._writer.num_tries - tries - 1,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
 
-    def _apply_good(self, entries: Sequence[Entry], moved: Offset) -> list[Event]:
-        """Keep the offenders as dead letters, then apply the others."""
+    def _keep_bad(self, entries: Sequence[Entry]) -> tuple[list[Event], int]:
+        """The events that the graph takes, and the number of letters of others, which are kept first."""
         held = self._offset
         events, damaged = split_entries(entries)
         good, refused = isolate(events, lambda part: self._writer.rehearse(part, held=held))
@@ -146,19 +186,35 @@ class Ingester:
         letters += [
             dead_letter(logged, reason, epoch=held.epoch, shard=self._shard) for logged, reason in refused
         ]
-        keep_trying(lambda: store_dead_letters(self._engine, letters), pause=self._lease.pause)
-        logger.error("Kept %d dead letters up to %s.", len(letters), moved.position)
-        applied = [logged.event for logged in good]
-        self._writer.apply(applied, held=held, moved=moved)
-        return applied
+        keep_trying(lambda: self._letters.keep(entries, letters), pause=self._lease.pause)
+        logger.error("Kept %d dead letters up to %s.", len(letters), entries[-1].entry_id)
+        return [logged.event for logged in good], len(letters)
 
-    def _tell(self, events: Sequence[Event]) -> None:
-        """Publish what changed and mirror the position, both or neither.
+    def _note(self, entries: Sequence[Entry], applied: Applied) -> None:
+        """One line that leads from a request to `seq`, which its purchases carry in the graph."""
+        num_events = sum(entry.num_events for entry in entries)
+        logger.info(
+            "Applied batch %d: %d events up to %s.",
+            *(applied.seq, num_events, entries[-1].entry_id),
+            extra={
+                "shard": self._shard,
+                "seq": applied.seq,
+                "first_entry": entries[0].entry_id,
+                "last_entry": entries[-1].entry_id,
+                "num_events": num_events,
+                "num_dead_letters": applied.num_dead_letters,
+                "duration_ms": applied.duration_ms,
+                "request_ids": [entry.request_id for entry in entries if entry.request_id],
+            },
+        )
+
+    def _tell(self, applied: Applied) -> None:
+        """Publish what changed, mirror the position and count the batch, all or nothing.
 
         When the log's server is out of memory this trims the log before it fails, so that trying
         again ends.
         """
-        changes = changed_ids(events)
+        changes = changed_ids(applied.events)
         committed = Committed(self._offset.position, self._offset.num_events, int(time.time() * 1000))
         mirror: dict[Any, Any] = committed_fields(committed)  # the client's types are invariant
         with self._client.pipeline(transaction=True) as pipe:
@@ -166,6 +222,8 @@ class Ingester:
                 fields: dict[Any, Any] = {"p": self._offset.position, "c": encode_changes(changes)}
                 pipe.xadd(self._keys.changes, fields, maxlen=MAX_CHANGES, approximate=True)
             pipe.hset(self._keys.committed, mapping=mirror)
+            for name, count in _counts(applied).items():
+                pipe.hincrby(self._keys.stats, name, count)
             try:
                 pipe.execute()
             except redis.exceptions.OutOfMemoryError:
@@ -212,3 +270,17 @@ class Ingester:
         elif state.appended != self._offset.num_events:
             missing = state.appended - self._offset.num_events
             raise LogMismatch(f"The log lost {missing} events that the graph lacks.", remedy=REMEDY)
+
+
+def _counts(applied: Applied) -> dict[str, int]:
+    """What a batch adds to the counters of the shard."""
+    num_events = len(applied.events) + applied.num_dead_letters
+    bucket = next((bound for bound in SIZE_BUCKETS if num_events <= bound), "inf")
+    return {
+        "batches": 1,
+        "events": num_events,
+        "retries": applied.num_retries,
+        "dead_letters": applied.num_dead_letters,
+        "apply_ms": applied.duration_ms,
+        f"size_{bucket}": 1,
+    }

@@ -1,14 +1,9 @@
-"""Finding the events that the graph refuses, and keeping them as dead letters."""
+"""Finding the events that the graph refuses."""
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
-
 from graph_schema.events import Event
-from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.core.ledger import DeadLetter
-from workers.ingest.entries import Damaged, LoggedEvent
+from workers.ingest.entries import LoggedEvent
 from workers.ingest.faults import DataFault
 
 
@@ -36,36 +31,3 @@ def isolate(
         else:
             good += part
     return good, refused
-
-
-def dead_letter(logged: LoggedEvent, reason: str, *, epoch: str, shard: int) -> DeadLetter:
-    """The dead letter of an event that the graph refuses."""
-    return DeadLetter(
-        epoch=epoch,
-        shard=shard,
-        entry_id=logged.entry_id,
-        position=logged.index,
-        event_id=logged.event.event_id[:MAX_ID_LENGTH],
-        payload=logged.payload,
-        reason=reason,
-    )
-
-
-def damaged_letter(damaged: Damaged, *, epoch: str, shard: int) -> DeadLetter:
-    """The dead letter of what cannot be decoded."""
-    return DeadLetter(
-        epoch=epoch,
-        shard=shard,
-        entry_id=damaged.entry_id,
-        position=damaged.index,
-        event_id="",
-        payload=damaged.payload,
-        reason=damaged.reason,
-    )
-
-
-def store_dead_letters(engine: Engine, letters: Sequence[DeadLetter]) -> None:
-    """Write dead letters; one that is there already, from an isolation that was cut off, stays one."""
-    with Session(engine) as session, session.begin():
-        for letter in letters:
-            session.merge(letter)

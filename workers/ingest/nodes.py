@@ -1,12 +1,12 @@
 """Which nodes are in the graph, so that most events need no look-up."""
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from graph_schema.vocabulary import Label
+from lsec.core.erasures import user_hash
 
 MAX_KNOWN = 1_000_000
 """Ids that are kept; past it all are forgotten, which costs look-ups and nothing else."""
@@ -14,9 +14,12 @@ MAX_KNOWN = 1_000_000
 RunQuery = Callable[..., list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KnownNodes:
-    """Ids known to be in the graph by label, and the last erased day of users; as of a commit."""
+    """Ids known to be in the graph by label, and the last erased day of users; as of a commit.
+
+    A user among them is known to be erased or not, too. Only this writer erases users of its shard.
+    """
 
     ids: dict[Label, set[str]] = field(
         default_factory=lambda: {
@@ -24,6 +27,8 @@ class KnownNodes:
         }
     )
     erased: dict[str, date] = field(default_factory=dict)
+    has_tombstones: bool | None = None
+    """Whether any user was ever erased; None if not asked yet."""
     max_known: int = MAX_KNOWN
 
     def forget(self) -> None:
@@ -31,6 +36,7 @@ class KnownNodes:
         for known in self.ids.values():
             known.clear()
         self.erased.clear()
+        self.has_tombstones = None
 
     def learn(self, changes: "NodeChanges") -> None:
         """Take over what a transaction found and did, once it is committed."""
@@ -45,18 +51,14 @@ class KnownNodes:
         self.ids[Label.USER] -= changes.removed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeChanges:
-    """What a transaction found out about nodes; it counts only if that commits."""
+    """What a transaction found out about nodes; it counts only if that commits. `seq` is its number."""
 
+    seq: int = 0
     found: dict[Label, set[str]] = field(default_factory=dict)
     erased: dict[str, date] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
-
-
-def user_hash(user_id: str) -> str:
-    """What a tombstone keeps of a user."""
-    return hashlib.sha256(user_id.encode()).hexdigest()
 
 
 def find_erased(
@@ -64,44 +66,25 @@ def find_erased(
 ) -> dict[str, date]:
     """The last erased day of those users who erased their data before."""
     users = set(user_ids)
-    unknown = sorted(users - known.ids[Label.USER])
-    new: set[str] = set()
-    if unknown:
-        rows = [{"id": user_id, "user_hash": user_hash(user_id)} for user_id in unknown]
-        for row in run("ingest/new_or_erased_users", rows=rows):
-            if not row["is_known"]:
-                new.add(row["id"])
-            if row["erased_until"] is not None:
-                changes.erased[row["id"]] = row["erased_until"].to_native()
-    changes.found[Label.USER] = set(unknown) - new
+    unknown = users - known.ids[Label.USER]
+    if unknown and known.has_tombstones is None:
+        (counted,) = run("ingest/count_tombstones")
+        known.has_tombstones = counted["num"] > 0
+    if unknown and known.has_tombstones:
+        hashes = {user_hash(user_id): user_id for user_id in unknown}
+        for row in run("ingest/find_tombstones", batch={"hashes": sorted(hashes)}):
+            changes.erased[hashes[row["user_hash"]]] = row["until"].to_native()
     erased = {user_id: known.erased[user_id] for user_id in users & known.erased.keys()}
     return erased | changes.erased
 
 
-def make_users(run: RunQuery, user_ids: set[str], known: KnownNodes, changes: NodeChanges) -> None:
-    """Create the users that are not in the graph; `find_erased` was asked about all of them before."""
-    present = (known.ids[Label.USER] | changes.found[Label.USER]) - changes.removed
-    new = sorted(user_ids - present)
-    _create(run, Label.USER, new)
-    changes.found[Label.USER] |= user_ids
-    changes.removed.difference_update(user_ids)
-
-
 def make_nodes(run: RunQuery, label: Label, ids: set[str], known: KnownNodes, changes: NodeChanges) -> None:
     """Create the nodes of a label that are not in the graph."""
-    unknown = sorted(ids - known.ids[label])
+    unknown = sorted((ids - known.ids[label]) | (ids & changes.removed if label is Label.USER else set()))
     if unknown:
-        new = [row["id"] for row in run(f"ingest/new_{label.lower()}s", ids=unknown)]
-        _create(run, label, sorted(new))
+        (found,) = run(f"ingest/new_{label.lower()}s", batch={"ids": unknown})
+        if found["ids"]:
+            run(f"ingest/create_{label.lower()}s", batch={"ids": found["ids"]})
     changes.found[label] = set(unknown)
-
-
-def _create(run: RunQuery, label: Label, ids: list[str]) -> None:
-    if not ids:
-        return
-    if label is Label.STREAM:
-        run("ingest/create_streams", ids=ids)
-        return
-    (taken,) = run("ingest/take_indexes", label=label, count=len(ids))
-    rows = [{"id": node_id, "index": index} for index, node_id in enumerate(ids, start=taken["first"])]
-    run(f"ingest/create_{label.lower()}s", rows=rows)
+    if label is Label.USER:
+        changes.removed.difference_update(ids)

@@ -1,6 +1,10 @@
-// Creates streamers with their dense indexes.
+// Creates streamers with the next dense indexes; that locks the counter until the commit.
 // mode: write
-// params: rows
+// params: batch
 // columns: -
-UNWIND $rows AS row
-CREATE (:Streamer {id: row.id, index: row.index})
+MERGE (c:IndexCounter {label: 'Streamer'})
+ON CREATE SET c.next = 0
+SET c.next = c.next + size($batch.ids)
+WITH c.next - size($batch.ids) AS first
+UNWIND range(0, size($batch.ids) - 1) AS place
+CREATE (:Streamer {id: $batch.ids[place], index: first + place})

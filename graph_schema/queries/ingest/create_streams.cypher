@@ -1,6 +1,6 @@
 // Creates streams.
 // mode: write
-// params: ids
+// params: batch
 // columns: -
-UNWIND $ids AS id
+UNWIND $batch.ids AS id
 CREATE (:Stream {id: id})

@@ -1,8 +1,8 @@
 // Deletes the refunds of users up to a day.
 // mode: write
-// params: rows
+// params: batch
 // columns: -
-UNWIND $rows AS row
+UNWIND $batch.rows AS row
 MATCH (refund:Refund {user_id: row.user_id})
 WHERE date(refund.at) <= row.until
 DELETE refund

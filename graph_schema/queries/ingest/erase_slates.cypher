@@ -1,7 +1,7 @@
 // Deletes the slates of users who erased their data.
 // mode: write
-// params: rows
+// params: batch
 // columns: -
-UNWIND $rows AS row
+UNWIND $batch.rows AS row
 MATCH (:User {id: row.user_id})-[:HAS_SLATE]->(slate:Slate)
 DETACH DELETE slate

@@ -1,17 +1,31 @@
 // Counts the products that users carted, by streamer, stream and day.
 // mode: write
-// params: rows
+// params: batch
 // columns: num_rows
-UNWIND $rows AS row
-MATCH (u:User {id: row.user_id})
-MATCH (p:Product {id: row.product_id})
-MERGE (u)-[c:CARTED {stream_id: row.stream_id, streamer_id: row.streamer_id, day: row.day}]->(p)
-ON CREATE SET
-    c.count = row.count,
-    c.first_at = datetime({epochMillis: row.first_at}),
-    c.last_at = datetime({epochMillis: row.last_at})
-ON MATCH SET
-    c.count = c.count + row.count,
-    c.first_at = CASE WHEN c.first_at.epochMillis <= row.first_at THEN c.first_at ELSE datetime({epochMillis: row.first_at}) END,
-    c.last_at = CASE WHEN c.last_at.epochMillis >= row.last_at THEN c.last_at ELSE datetime({epochMillis: row.last_at}) END
+CALL () {
+  UNWIND range(0, size($batch.users) - 1) AS place
+  MATCH (u:User {id: $batch.users[place]})
+  WITH u ORDER BY place
+  RETURN collect(u) AS users
+}
+CALL () {
+  UNWIND range(0, size($batch.products) - 1) AS place
+  MATCH (p:Product {id: $batch.products[place]})
+  WITH p ORDER BY place
+  RETURN collect(p) AS products
+}
+WITH users, products
+WHERE size(users) = size($batch.users) AND size(products) = size($batch.products)
+UNWIND $batch.rows AS row
+WITH users[row[0]] AS u, products[row[1]] AS p, $batch.streamer_ids[row[2]] AS streamer_id,
+  $batch.stream_ids[row[3]] AS stream_id, $batch.days[row[4]] AS day, row[5] AS count, row[6] AS first_at,
+  row[7] AS last_at
+OPTIONAL MATCH (u)-[r:CARTED {streamer_id: streamer_id, stream_id: stream_id, day: day}]->(p)
+FOREACH (_ IN CASE WHEN r IS NULL THEN [1] ELSE [] END |
+  CREATE (u)-[:CARTED {streamer_id: streamer_id, stream_id: stream_id, day: day, count: count,
+    first_at: datetime({epochMillis: first_at}), last_at: datetime({epochMillis: last_at})}]->(p))
+FOREACH (_ IN CASE WHEN r IS NULL THEN [] ELSE [1] END |
+  SET r.count = r.count + count,
+    r.first_at = CASE WHEN r.first_at.epochMillis <= first_at THEN r.first_at ELSE datetime({epochMillis: first_at}) END,
+    r.last_at = CASE WHEN r.last_at.epochMillis >= last_at THEN r.last_at ELSE datetime({epochMillis: last_at}) END)
 RETURN count(*) AS num_rows

@@ -1,8 +1,8 @@
 // Streamers host streams: the earliest start and the latest end stay.
 // mode: write
-// params: rows
+// params: batch
 // columns: num_rows
-UNWIND $rows AS row
+UNWIND $batch.rows AS row
 MATCH (s:Streamer {id: row.streamer_id})
 MATCH (t:Stream {id: row.stream_id})
 MERGE (s)-[:HOSTED]->(t)

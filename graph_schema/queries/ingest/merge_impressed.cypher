@@ -1,19 +1,31 @@
 // Counts the recommendations that users were shown, by release and day.
 // mode: write
-// params: rows
+// params: batch
 // columns: num_rows
-UNWIND $rows AS row
-MATCH (u:User {id: row.user_id})
-MATCH (p:Product {id: row.product_id})
-MERGE (u)-[i:IMPRESSED {release_id: row.release_id, day: row.day}]->(p)
-ON CREATE SET
-    i.count = row.count,
-    i.min_position = row.min_position,
-    i.first_at = datetime({epochMillis: row.first_at}),
-    i.last_at = datetime({epochMillis: row.last_at})
-ON MATCH SET
-    i.count = i.count + row.count,
-    i.min_position = CASE WHEN i.min_position <= row.min_position THEN i.min_position ELSE row.min_position END,
-    i.first_at = CASE WHEN i.first_at.epochMillis <= row.first_at THEN i.first_at ELSE datetime({epochMillis: row.first_at}) END,
-    i.last_at = CASE WHEN i.last_at.epochMillis >= row.last_at THEN i.last_at ELSE datetime({epochMillis: row.last_at}) END
+CALL () {
+  UNWIND range(0, size($batch.users) - 1) AS place
+  MATCH (u:User {id: $batch.users[place]})
+  WITH u ORDER BY place
+  RETURN collect(u) AS users
+}
+CALL () {
+  UNWIND range(0, size($batch.products) - 1) AS place
+  MATCH (p:Product {id: $batch.products[place]})
+  WITH p ORDER BY place
+  RETURN collect(p) AS products
+}
+WITH users, products
+WHERE size(users) = size($batch.users) AND size(products) = size($batch.products)
+UNWIND $batch.rows AS row
+WITH users[row[0]] AS u, products[row[1]] AS p, $batch.release_ids[row[2]] AS release_id, $batch.days[row[3]] AS day,
+  row[4] AS count, row[5] AS min_position, row[6] AS first_at, row[7] AS last_at
+OPTIONAL MATCH (u)-[r:IMPRESSED {release_id: release_id, day: day}]->(p)
+FOREACH (_ IN CASE WHEN r IS NULL THEN [1] ELSE [] END |
+  CREATE (u)-[:IMPRESSED {release_id: release_id, day: day, count: count, min_position: min_position,
+    first_at: datetime({epochMillis: first_at}), last_at: datetime({epochMillis: last_at})}]->(p))
+FOREACH (_ IN CASE WHEN r IS NULL THEN [] ELSE [1] END |
+  SET r.count = r.count + count,
+    r.min_position = CASE WHEN r.min_position <= min_position THEN r.min_position ELSE min_position END,
+    r.first_at = CASE WHEN r.first_at.epochMillis <= first_at THEN r.first_at ELSE datetime({epochMillis: first_at}) END,
+    r.last_at = CASE WHEN r.last_at.epochMillis >= last_at THEN r.last_at ELSE datetime({epochMillis: last_at}) END)
 RETURN count(*) AS num_rows

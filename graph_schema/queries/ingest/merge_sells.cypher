@@ -1,17 +1,27 @@
 // Counts the products that streamers offered.
 // mode: write
-// params: rows
+// params: batch
 // columns: num_rows
-UNWIND $rows AS row
-MATCH (s:Streamer {id: row.streamer_id})
-MATCH (p:Product {id: row.product_id})
-MERGE (s)-[c:SELLS]->(p)
-ON CREATE SET
-    c.count = row.count,
-    c.first_at = datetime({epochMillis: row.first_at}),
-    c.last_at = datetime({epochMillis: row.last_at})
-ON MATCH SET
-    c.count = c.count + row.count,
-    c.first_at = CASE WHEN c.first_at.epochMillis <= row.first_at THEN c.first_at ELSE datetime({epochMillis: row.first_at}) END,
-    c.last_at = CASE WHEN c.last_at.epochMillis >= row.last_at THEN c.last_at ELSE datetime({epochMillis: row.last_at}) END
+CALL () {
+  UNWIND range(0, size($batch.streamers) - 1) AS place
+  MATCH (s:Streamer {id: $batch.streamers[place]})
+  WITH s ORDER BY place
+  RETURN collect(s) AS streamers
+}
+CALL () {
+  UNWIND range(0, size($batch.products) - 1) AS place
+  MATCH (p:Product {id: $batch.products[place]})
+  WITH p ORDER BY place
+  RETURN collect(p) AS products
+}
+WITH streamers, products
+WHERE size(streamers) = size($batch.streamers) AND size(products) = size($batch.products)
+UNWIND $batch.rows AS row
+WITH streamers[row[0]] AS s, products[row[1]] AS p, row[2] AS count, row[3] AS first_at,
+  row[4] AS last_at
+MERGE (s)-[r:SELLS]->(p)
+ON CREATE SET r.count = count, r.first_at = datetime({epochMillis: first_at}), r.last_at = datetime({epochMillis: last_at})
+ON MATCH SET r.count = r.count + count,
+    r.first_at = CASE WHEN r.first_at.epochMillis <= first_at THEN r.first_at ELSE datetime({epochMillis: first_at}) END,
+    r.last_at = CASE WHEN r.last_at.epochMillis >= last_at THEN r.last_at ELSE datetime({epochMillis: last_at}) END
 RETURN count(*) AS num_rows

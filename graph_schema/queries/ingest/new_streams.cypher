@@ -1,9 +1,9 @@
 // Of the given streams, those that are not in the graph.
 // mode: read
-// params: ids
-// columns: id
-UNWIND $ids AS id
+// params: batch
+// columns: ids
+UNWIND $batch.ids AS id
 OPTIONAL MATCH (n:Stream {id: id})
 WITH id, n
 WHERE n IS NULL
-RETURN id
+RETURN collect(id) AS ids

@@ -1,8 +1,8 @@
 // Replaces the records of products and their categories; the latest wins, and of two at one moment the greater event_id.
 // mode: write
-// params: rows
+// params: batch
 // columns: num_rows
-UNWIND $rows AS row
+UNWIND $batch.rows AS row
 MATCH (p:Product {id: row.id})
 WITH row, p, datetime({epochMillis: row.at}) AS at
 CALL (row, p, at) {

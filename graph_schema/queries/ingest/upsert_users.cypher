@@ -1,8 +1,8 @@
 // Replaces the records of users; the latest wins, and of two at one moment the greater event_id.
 // mode: write
-// params: rows
+// params: batch
 // columns: num_rows
-UNWIND $rows AS row
+UNWIND $batch.rows AS row
 MATCH (n:User {id: row.id})
 WITH row, n, datetime({epochMillis: row.at}) AS at
 FOREACH (_ IN CASE WHEN n.record_at > at OR (n.record_at = at AND n.record_event_id >= row.event_id) THEN [] ELSE [1] END |

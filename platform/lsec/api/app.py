@@ -7,20 +7,41 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
-from lsec.api.dependencies import AppState, Services, refuse_unknown_parameters
+from lsec.api.dependencies import AppState, Services
+from lsec.api.metrics import Metrics
 from lsec.api.openapi import describe_problems, operation_id, problems
 from lsec.api.problems import add_problem_handlers
+from lsec.api.rate_limits import open_rate_limits
 from lsec.api.recommender import Recommender
-from lsec.api.routes import events, health, influence, recommendations, releases, trainings
+from lsec.api.request_ids import RequestIds
+from lsec.api.routes import (
+    dead_letters,
+    erasures,
+    event_status,
+    events,
+    health,
+    influence,
+    live,
+    recommendations,
+    releases,
+    trainings,
+    users,
+)
+from lsec.api.routes import metrics as metrics_routes
 from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.dead_letters import DeadLetterStore
+from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.event_log import EventLog, open_log
 from lsec.api.stores.graph import Graph, open_graph
 from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
+from lsec.api.stores.live_feed import LiveFeed
+from lsec.api.stores.personal_data import PersonalData
 from lsec.api.stores.releases import ReleaseStore
 from lsec.api.stores.trainings import TrainingStore, make_sender
+from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
 
 DESCRIPTION = (
@@ -35,11 +56,14 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application on `settings`, by default those of the environment (for `uvicorn --factory`)."""
-    settings = settings or load_settings()
+    if settings is None:
+        settings = load_settings()
+        configure_logging(settings, process="api")
+    metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with open_services(settings) as services:
+        async with open_services(settings, metrics) as services:
             yield {"services": services}
 
     app = FastAPI(
@@ -51,20 +75,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         generate_unique_id_function=operation_id,
     )
+    app.add_middleware(RequestIds, metrics=metrics)
     add_problem_handlers(app)
     describe_problems(app)
     app.include_router(health.router)
-    for module in (events, trainings, releases, recommendations, influence):
-        app.include_router(
-            module.router,
-            dependencies=[Depends(refuse_unknown_parameters)],
-            responses=problems(401, 403, 422, 503),
-        )
+    # The path of event_status takes whatever those before it leave of /v1/events.
+    for module in (
+        events,
+        trainings,
+        releases,
+        recommendations,
+        influence,
+        live,
+        metrics_routes,
+        dead_letters,
+        event_status,
+        users,
+        erasures,
+    ):
+        app.include_router(module.router, responses=problems(401, 403, 422, 429, 503))
     return app
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Everything that a process of the API holds; it opens while Neo4j or the log is still down."""
     async with contextlib.AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings))
@@ -73,18 +107,32 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         sender = stack.enter_context(make_sender(settings))
         event_log = EventLog(log_client, settings)
         follower = ReleaseFollower(graph, settings)
-        for follow in (event_log.follow, event_log.watch_load, follower.follow):
+        erasure_store = ErasureStore(ledger, event_log, settings)
+        live_feed = LiveFeed(log_client, settings)
+        for follow in (
+            event_log.follow,
+            event_log.watch_load,
+            follower.follow,
+            erasure_store.follow,
+            live_feed.follow,
+        ):
             stack.push_async_callback(_stop, _start(follow))
         yield Services(
             settings=settings,
             ledger=ledger,
             keys=KeyStore(ledger),
+            rate_limits=await stack.enter_async_context(open_rate_limits(settings)),
             trainings=TrainingStore(ledger, sender),
             releases=ReleaseStore(ledger),
+            dead_letters=DeadLetterStore(ledger, log_client, settings),
+            erasures=erasure_store,
+            personal_data=PersonalData(ledger, event_log, graph, settings),
             event_log=event_log,
             graph=graph,
             follower=follower,
-            recommender=Recommender(graph, follower),
+            recommender=Recommender(graph, follower, erasure_store),
+            metrics=metrics,
+            live_feed=live_feed,
         )
 
 

@@ -1,4 +1,4 @@
-"""What routes ask for: the services of this process, the caller's scope, the body within its limit."""
+"""What routes ask for: the services of this process, and a caller who may call them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,16 +10,23 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AwareDatetime, Field
 
+from lsec.api.metrics import Metrics
+from lsec.api.rate_limits import RateLimits
 from lsec.api.recommender import Recommender
 from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.dead_letters import DeadLetterStore
+from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.event_log import EventLog
 from lsec.api.stores.graph import Graph
 from lsec.api.stores.keys import Caller, KeyStore
 from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.live_feed import LiveFeed
+from lsec.api.stores.personal_data import PersonalData
 from lsec.api.stores.releases import ReleaseStore
 from lsec.api.stores.trainings import TrainingStore
-from lsec.core.errors import BodyTooLarge, Forbidden, Unauthenticated
+from lsec.core.errors import Forbidden, Unauthenticated
 from lsec.core.ledger import GRANTS, Scope
+from lsec.core.logs import note
 from lsec.core.settings import Settings
 
 ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
@@ -45,12 +52,18 @@ class Services:
     settings: Settings
     ledger: Ledger
     keys: KeyStore
+    rate_limits: RateLimits
     trainings: TrainingStore
     releases: ReleaseStore
+    dead_letters: DeadLetterStore
+    erasures: ErasureStore
+    personal_data: PersonalData
     event_log: EventLog
     graph: Graph
     follower: ReleaseFollower
     recommender: Recommender
+    metrics: Metrics
+    live_feed: LiveFeed
 
 
 class AppState(TypedDict):
@@ -69,12 +82,16 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 
 @dataclass(frozen=True)
 class RequiresScope:
-    """A dependency that lets a caller pass whose key grants one of the scopes."""
+    """A dependency that lets a request pass if its key grants one of the scopes and is within its rate.
+
+    Only then is the query looked at: who may not call learns nothing of what there is to ask for.
+    """
 
     scopes: tuple[Scope, ...]
 
     async def __call__(
         self,
+        request: Request,
         services: ServicesDep,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     ) -> Caller:
@@ -85,11 +102,14 @@ class RequiresScope:
         caller = await services.keys.authenticate(credentials.credentials)
         if caller is None:
             raise Unauthenticated("The API key is unknown or revoked.")
+        note(key=caller.key_id)
         if not caller.may(self.scopes):
             raise Forbidden(
                 f"A key of scope {caller.scope} does not allow this.",
                 remedy=f"Use one of scope {' or '.join(self._granting())}.",
             )
+        await services.rate_limits.check(caller)
+        _refuse_unknown_parameters(request)
         return caller
 
     def _granting(self) -> list[Scope]:
@@ -98,8 +118,8 @@ class RequiresScope:
         return sorted(granting, key=lambda scope: len(GRANTS[scope]))
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
-    """A dependency that refuses query parameters that the route does not declare, such as misspelt ones."""
+def _refuse_unknown_parameters(request: Request) -> None:
+    """RequestValidationError for query parameters that the route does not declare, such as misspelt ones."""
     known = [field.alias for field in request.scope["route"].dependant.query_params]
     reason = f"there is no such parameter; known are: {', '.join(known)}" if known else "takes no parameters"
     unknown = dict.fromkeys(name for name in request.query_params if name not in known)
@@ -112,24 +132,6 @@ async def refuse_unknown_parameters(request: Request) -> None:
 def requires(*scopes: Scope) -> Any:
     """The declaration of a route's scopes: one of them is enough."""
     return Depends(RequiresScope(scopes))
-
-
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """The raw body; BodyTooLarge as soon as it is, declared or not, before it is all read."""
-    too_large = BodyTooLarge(
-        f"The body is larger than {max_bytes} bytes.", remedy="Split it into several requests."
-    )
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large
-    chunks: list[bytes] = []
-    num_bytes = 0
-    async for chunk in request.stream():
-        num_bytes += len(chunk)
-        if num_bytes > max_bytes:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def json_response(content: Any, status: int = 200, *, headers: dict[str, str] | None = None) -> Response:

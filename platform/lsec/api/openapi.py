@@ -17,7 +17,9 @@ _SAID: dict[int, str] = {
     404: "There is no such thing",
     409: "Its state does not allow this",
     413: "The body is too large",
+    415: "The body's type or encoding is not read",
     422: "A parameter or the body is wrong; `field` names what",
+    429: "The key's requests are used up: see Retry-After",
     503: "A service cannot be reached, or there is too much to do: see Retry-After",
 }
 
@@ -54,6 +56,7 @@ class Problem(BaseModel):
     index: int = Field(0, description="The first event that is wrong")
     errors: list[FieldError] = Field([], description="All fields that are wrong")
     rejected: list[dict[str, Any]] = Field([], description="Events that were not taken, and why")
+    request_id: str = Field("", description="What the server's log calls this request")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -18,7 +18,16 @@ from starlette.exceptions import HTTPException
 
 from lsec.api.dependencies import ID_PATTERN, LEDGER_ID_PATTERN
 from lsec.api.openapi import MEDIA_TYPE
-from lsec.core.errors import LsecError, Overloaded, Unauthenticated, Unavailable
+from lsec.api.request_ids import HEADER
+from lsec.core.errors import (
+    LsecError,
+    Overloaded,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from lsec.core.logs import REQUEST_ID
 
 RETRY_AFTER_FULL_S = 10
 _PLACES = ("query", "path", "body", "header")
@@ -63,7 +72,8 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
-    """A problem document; `members` that are empty are left out."""
+    """A problem document with the request's id; `members` that are empty are left out."""
+    members.setdefault("request_id", REQUEST_ID.get())
     body = {"type": f"urn:lsec:problem:{kind}", "title": title, "status": status, "detail": detail}
     body.update({name: value for name, value in members.items() if value not in (None, "")})
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
@@ -72,10 +82,12 @@ def problem(
 def platform_problem(error: LsecError) -> Response:
     """The problem document of one of the platform's errors."""
     headers = {}
-    if isinstance(error, Overloaded | Unavailable):
+    if isinstance(error, Overloaded | Unavailable | RateLimited):
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, UnsupportedMediaType) and error.accept_encoding:
+        headers["Accept-Encoding"] = error.accept_encoding
     return problem(
         error.status,
         error.title,
@@ -160,4 +172,11 @@ async def _on_graph_error(request: Request, error: Exception) -> Response:
 
 async def _on_unexpected_error(_: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
-    return problem(500, "Internal error", "The server failed; its log tells why.", kind="internal-error")
+    return problem(
+        500,
+        "Internal error",
+        "The server failed; its log tells why.",
+        kind="internal-error",
+        # Starlette sends this answer from outside of the middleware that gives all others the header.
+        headers={HEADER: REQUEST_ID.get()},
+    )

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
 from lsec.core.artifact import Artifact
 
@@ -57,9 +58,10 @@ class Recommendations:
 class Recommender:
     """Two or three short queries a request; all else is read from the memory-mapped artifact."""
 
-    def __init__(self, graph: Graph, follower: ReleaseFollower) -> None:
+    def __init__(self, graph: Graph, follower: ReleaseFollower, erasures: ErasureStore) -> None:
         self._graph = graph
         self._follower = follower
+        self._erasures = erasures
         self._popular: list[str] = []
         self._popular_until = 0.0
 
@@ -68,7 +70,7 @@ class Recommender:
     ) -> Recommendations:
         """At most k products for a user, known or not; fewer only if no more may be shown."""
         wish = Wish(user_id, k, include_bought, self._follower.current)
-        slate = await self._slate(wish)
+        slate = [] if user_id in self._erasures.hidden else await self._slate(wish)
         popular = await self._popular_ids(wish.artifact)
         picks = await self._pick(wish, slate, popular)
         reasons = await self._reasons(user_id, picks) if explain else {}

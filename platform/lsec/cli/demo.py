@@ -13,12 +13,13 @@ from rich.status import Status
 
 from lsec.cli import influence, serving
 from lsec.cli.demo_source import DemoRecord, Source, open_source, write_record
-from lsec.cli.events import send_all
 from lsec.cli.options import api_url, extra
 from lsec.cli.output import err, out, print_table
+from lsec.cli.sending import How, Sent, of_events, send_all
 from lsec.cli.training import watch
 from lsec.client import Client
 from lsec.client.answers import Recommendations
+from lsec.client.sending import DEFAULT_BATCH
 from lsec.core.errors import LsecError
 from lsec.core.settings import NEO4J_PASSWORD_FILE, Settings, load_settings
 
@@ -77,10 +78,11 @@ def _run_loop(
         out.print(f"The graph has the events of {source.title} from an earlier run.", markup=False)
     else:
         write_record(settings.data_dir, record)
-        sent = send_all(client, source.events(), f"Sending {source.title}", total=source.total)
-        if sent.totals.rejected:
-            first = sent.totals.rejected[0]
-            raise LsecError(f"Event {first.index} was rejected: {first.field}: {first.reason}")
+        events = of_events(source.events(), batch=DEFAULT_BATCH, total=source.total)
+        sent = Sent()
+        send_all(client, events, f"Sending {source.title}", How(), sent)
+        if sent.rejected:
+            raise LsecError(f"One was rejected: {sent.rejected[0].words}")
         record.is_complete = True
         write_record(settings.data_dir, record)
     steps.begin("train")

@@ -1,28 +1,26 @@
 """Commands that send events: a simulated market, NDJSON files, a folder in the paper's layout."""
 
 import sys
-import time
-from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 
 import msgspec
 import typer
 
-from graph_schema.events import Envelope
-from lsec.cli.event_files import EventFiles, Place
+from lsec.cli.event_files import EventFiles, is_regular
 from lsec.cli.options import DEFAULT_URL, TIME_FORMATS, Json, Key, Url, connect
-from lsec.cli.output import counting, err, out, print_json
-from lsec.client import Client, SendTotals
-from lsec.client.answers import Rejected
+from lsec.cli.output import err
+from lsec.cli.resume import Resume
+from lsec.cli.sending import BACKFILL_MAX_LAG_S, MAX_SHOWN, How, deliver, of_events, of_files
 from lsec.client.paper_layout import count_training_rows, read_training_part
+from lsec.core.errors import InvalidInput
 from lsec.simulate import Market, simulate
 
 FIRST_DAY = Market().start_at
-MAX_SHOWN = 20
-"""Rejections printed for people; `--json` has all."""
+
+CONNECTIONS = 4
 
 Batch = Annotated[int, typer.Option(min=1, max=10_000, help="Events in a request.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the graph holds the events.")]
@@ -35,7 +33,9 @@ def register(app: typer.Typer) -> None:
         simulate_command
     )
     app.command(
-        "ingest", rich_help_panel=panel, epilog="Example: zcat events.ndjson.gz | lsec ingest - --json"
+        "ingest",
+        rich_help_panel=panel,
+        epilog="Example: lsec ingest day-*.ndjson.zst --backfill --rejects bad.ndjson",
     )(ingest)
     app.command(
         "import-lsec", rich_help_panel=panel, epilog="Example: lsec import-lsec data/lastfm --batch 2000"
@@ -71,7 +71,13 @@ def simulate_command(
     )
     if send:
         with connect(url, key) as client:
-            report(send_all(client, simulate(market), "Simulating", batch=batch, wait=wait), as_json=as_json)
+            deliver(
+                client,
+                of_events(simulate(market), batch=batch),
+                "Simulating",
+                How(wait=wait),
+                as_json=as_json,
+            )
         return
     encode = msgspec.json.Encoder().encode
     to_file = file is not None and str(file) != "-"
@@ -83,21 +89,69 @@ def simulate_command(
 
 def ingest(
     files: Annotated[
-        list[Path], typer.Argument(help="Files of NDJSON or a JSON array, plain or .gz; `-` is the input.")
+        list[Path],
+        typer.Argument(help="Files of NDJSON or a JSON array, plain, .gz or .zst; `-` is the input."),
     ],
     *,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Requests at once.", show_default=f"{CONNECTIONS}; 1 with --backfill"
+        ),
+    ] = None,
     batch: Batch = 1000,
+    backfill: Annotated[
+        bool,
+        typer.Option("--backfill", help="Old events: pause while the graph is 5 s behind the live ones."),
+    ] = False,
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Pack requests by zstd: for an API over a network.")
+    ] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Send all, also what was sent before a break.")
+    ] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="Write each rejected event with the reason, as NDJSON; mend it and ingest it."),
+    ] = None,
     wait: Wait = True,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
-    """Send events from NDJSON; good ones go in, each bad one is named with its line. Safe to repeat."""
+    """Send events from NDJSON; good ones go in, each bad one is named with its line.
+
+    After a break (Ctrl-C, a crash, a lost network) the same command goes on where it was: FILE.lsec-resume
+    keeps the place until all of an unchanged FILE is sent. What was under way is sent again, and the API
+    recognises it for an hour. From `-` nothing is kept: sent again, it is recognised for an hour only, and
+    counts twice after that.
+    """
     events = EventFiles(files)
-    with connect(url, key) as client:
-        sent = send_all(client, events, "Sending", batch=batch, wait=wait, total=events.count())
-    places = [events.place(bad.index) for bad in sent.totals.rejected]
-    report(sent, places=places, as_json=as_json)
+    if rejects is not None and any(each.resolve() == rejects.resolve() for each in files):
+        raise InvalidInput(f"{rejects} is read itself.", remedy="Name another file for --rejects.")
+    with connect(url, key) as client, ExitStack() as stack:
+        kept = any(is_regular(file) for file in files)
+        log_events = sum(shard.appended for shard in client.lag().shards) if kept else 0
+        resume = Resume(files, url, log_events=log_events, from_start=from_start)
+        how = How(
+            connections=connections or (1 if backfill else CONNECTIONS),
+            max_lag_s=BACKFILL_MAX_LAG_S if backfill else None,
+            compress=compress,
+            wait=wait,
+            keep_rejected=None if as_json else MAX_SHOWN,
+            rejects=None if rejects is None else stack.enter_context(_opened(rejects, resume)),
+        )
+        source = of_files(events, batch=batch, resume=resume)
+        deliver(client, source, "Sending", how, as_json=as_json)
+
+
+def _opened(rejects: Path, resume: Resume) -> BinaryIO:
+    """The file of rejected events, unbuffered; after a break those of the part before it stay."""
+    try:
+        file = rejects.open("ab" if resume.starts else "wb", buffering=0)
+    except OSError as error:
+        raise InvalidInput(f"{rejects} cannot be written: {error.strerror}.") from error
+    return cast(BinaryIO, file)
 
 
 def import_lsec(
@@ -112,118 +166,5 @@ def import_lsec(
     """Send the training part of a data set in the paper's layout. Importing again changes nothing."""
     total = count_training_rows(folder)
     with connect(url, key) as client:
-        events = read_training_part(folder)
-        sent = send_all(client, events, "Importing", batch=batch, wait=wait, total=total)
-    report(sent, as_json=as_json)
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """What became of a command's events, and how long sending and committing took."""
-
-    totals: SendTotals
-    seconds: float
-    committed_seconds: float | None
-
-
-def send_all(
-    client: Client,
-    events: Iterable[Envelope | bytes],
-    label: str,
-    *,
-    batch: int = 1000,
-    wait: bool = True,
-    total: int | None = None,
-) -> Sent:
-    """Sends events with a progress bar, and waits with another until the graph holds them."""
-    started = time.monotonic()
-    totals = _send(client, events, label, batch=batch, total=total)
-    seconds = time.monotonic() - started
-    if not wait or not _num_taken(totals):
-        return Sent(totals, seconds, None)
-    try:
-        _wait(client)
-    except KeyboardInterrupt:
-        err.print(f"All {totals.sent:,} events were sent; the graph takes them in without this command.")
-        raise
-    return Sent(totals, seconds, time.monotonic() - started)
-
-
-def _send(
-    client: Client, events: Iterable[Envelope | bytes], label: str, *, batch: int, total: int | None
-) -> SendTotals:
-    num_sent = 0
-
-    def on_progress(so_far: SendTotals) -> None:
-        nonlocal num_sent
-        num_sent = so_far.sent
-        show(num_sent)
-
-    try:
-        with counting(label, total) as show:
-            return client.send_events(events, batch=batch, on_progress=on_progress)
-    except KeyboardInterrupt:
-        of_total = "" if total is None else f" of {total:,}"
-        err.print(
-            f"Stopped: {num_sent:,}{of_total} events were sent. The same command again goes on: "
-            "what was sent is recognised for an hour.",
-            soft_wrap=True,
-        )
-        raise
-
-
-def _wait(client: Client) -> None:
-    backlog = client.lag().backlog_events
-    with counting("Into the graph", backlog) as show:
-        client.wait_until_committed(on_progress=lambda lag: show(max(0, backlog - lag.backlog_events)))
-        show(backlog)
-
-
-def _num_taken(totals: SendTotals) -> int:
-    return totals.accepted + totals.duplicates
-
-
-def report(sent: Sent, *, places: list[Place] | None = None, as_json: bool) -> None:
-    """Prints what became of the events; exit code 1 if some were rejected."""
-    totals = sent.totals
-    if as_json:
-        print_json(_as_json(sent, places))
-    elif not totals.sent:
-        out.print("There were no events, so none were sent.")
-    else:
-        rate = totals.sent / sent.seconds if sent.seconds else 0.0
-        out.print(
-            f"{totals.sent:,} events sent in {sent.seconds:.1f} s ({rate:,.0f}/s): "
-            f"{totals.accepted:,} accepted, {totals.duplicates:,} duplicates, "
-            f"{len(totals.rejected):,} rejected."
-        )
-        if sent.committed_seconds is not None:
-            out.print(f"The graph holds them, {sent.committed_seconds:.1f} s after the start.")
-        for number, bad in enumerate(totals.rejected[:MAX_SHOWN]):
-            place = places[number].words if places else f"event {bad.index}"
-            err.print(f"  {place}: {_why(bad)}", markup=False, soft_wrap=True)
-        if len(totals.rejected) > MAX_SHOWN:
-            err.print(f"  … and {len(totals.rejected) - MAX_SHOWN:,} more; --json lists all.")
-    if totals.rejected:
-        raise typer.Exit(1)
-
-
-def _as_json(sent: Sent, places: list[Place] | None) -> dict[str, object]:
-    totals = sent.totals
-    rejected = [
-        msgspec.structs.asdict(bad)
-        | ({"index": places[number].row, "place": places[number].words} if places else {})
-        for number, bad in enumerate(totals.rejected)
-    ]
-    return {
-        "sent": totals.sent,
-        "accepted": totals.accepted,
-        "duplicates": totals.duplicates,
-        "retries": totals.retries,
-        "rejected": rejected,
-        "seconds": round(sent.seconds, 3),
-        "committed_seconds": None if sent.committed_seconds is None else round(sent.committed_seconds, 3),
-    }
-
-
-def _why(bad: Rejected) -> str:
-    return f"{bad.field}: {bad.reason}" if bad.field else bad.reason
+        source = of_events(read_training_part(folder), batch=batch, total=total)
+        deliver(client, source, "Importing", How(wait=wait), as_json=as_json)

@@ -6,7 +6,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lsec.cli import demo, evaluation, events, influence, keys, releases, serving, stack, training
+from lsec.cli import (
+    backup,
+    dead_letters,
+    demo,
+    evaluation,
+    event_state,
+    events,
+    influence,
+    keys,
+    live,
+    prune,
+    releases,
+    serving,
+    stack,
+    training,
+    users,
+)
 from lsec.cli.options import WANTS_JSON
 from lsec.cli.output import print_error, print_line
 from lsec.client import ApiError
@@ -64,7 +80,13 @@ def _options(
     pass
 
 
-for module in (demo, stack, events, training, serving, evaluation):
+for module in (demo, stack, backup, events, event_state, live, training, serving, evaluation, prune):
     module.register(app)
-for name, module_app in (("influence", influence.app), ("releases", releases.app), ("keys", keys.app)):
+for name, module_app in (
+    ("influence", influence.app),
+    ("releases", releases.app),
+    ("keys", keys.app),
+    ("dead-letters", dead_letters.app),
+    ("users", users.app),
+):
     app.add_typer(module_app, name=name)

@@ -37,13 +37,13 @@ def up(
     service: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this service (valkey, neo4j, api, ingester, worker, beat); may be repeated.",
+            help="Only this service (valkey, neo4j, api, ingester, worker, upkeep, beat); may be repeated.",
             show_default="all",
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Start the embedded stack and keep it until Ctrl-C: Neo4j, Valkey, API, ingester, worker, beat."""
+    """Start the embedded stack and keep it until Ctrl-C: Neo4j, Valkey, API, ingester, workers, beat."""
     with extra("local", "api", "workers"):
         from lsec.local import ALL_SERVICES, ConsoleReporter, running_stack
     services = tuple(service or ALL_SERVICES)

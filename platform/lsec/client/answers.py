@@ -44,6 +44,63 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int = 0
 
 
+class EventStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event: `status` is accepted, committed or dead_lettered."""
+
+    event_id: str
+    status: str
+    shard: int
+    number: int | None = None
+    dead_letter_id: str | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was set aside; its event, or the bytes that are none, where one letter was asked for."""
+
+    id: str
+    state: str
+    event_id: str
+    reason: str
+    shard: int
+    entry_id: str
+    position: int
+    created_at: datetime
+    epoch: str = ""
+    request_id: str = ""
+    fixed_at: datetime | None = None
+    replayed_at: datetime | None = None
+    event: dict[str, Any] | None = None
+    payload_base64: str | None = None
+
+
+class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters, the newest first; `next` is the cursor of those that follow."""
+
+    dead_letters: list[DeadLetter]
+    next: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter that could not be replayed."""
+
+    id: str
+    reason: str
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay of many dead letters did; `open` is what is left."""
+
+    replayed: int
+    refused: list[Refusal] = []
+    open: int = 0
+
+
+class Purge(msgspec.Struct, frozen=True, kw_only=True):
+    """How many dead letters are gone."""
+
+    purged: int
+
+
 class Training(msgspec.Struct, frozen=True, kw_only=True):
     """A training run."""
 
@@ -132,6 +189,31 @@ class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     products: list[Recommendation]
     release_id: str | None = None
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's erasure: `state` is accepted, in_graph or done; `waiting_for` says what holds the user."""
+
+    id: str
+    state: str
+    user_hash: str
+    requested_at: datetime
+    user_id: str | None = None
+    waiting_for: list[str] = []
+    checked_at: datetime | None = None
+    committed_at: datetime | None = None
+    done_at: datetime | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing holds the user any more."""
+        return self.state == "done"
+
+
+class Erasures(msgspec.Struct, frozen=True, kw_only=True):
+    """Erasures, the newest first."""
+
+    erasures: list[Erasure]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ Written once, they are run by the blocking client and by the asynchronous one al
 
 import email.utils
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
-Parameter: TypeAlias = str | int | float | bool | None
+Parameter: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Call:
     content: bytes = b""
     content_type: str = ""
     timeout_s: float = 30.0
+    content_encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,18 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Step: hold several conversations at once, each over a connection of its own; be sent `None` at the end.
+
+    The next one is asked of the iterator when a connection is free for it, so few are in memory. The first
+    that fails ends the others, and its error is raised.
+    """
+
+    flows: "Iterator[Flow[None]]"
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
     """A value for the caller of a feed."""
 
@@ -75,10 +88,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line, or the data of a server-sent event with its name."""
+    """A line, or the data of a server-sent event with its name and id."""
 
     data: str
     name: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,7 @@ class Dropped:
     reason: str
 
 
-Step: TypeAlias = Call | Open | Next | Pause
+Step: TypeAlias = Call | Open | Next | Pause | Together
 Outcome: TypeAlias = Reply | Item | Dropped | None
 Flow: TypeAlias = Generator[Step, Outcome, T]
 Feed: TypeAlias = Generator[Step | Emit[T], Outcome, None]

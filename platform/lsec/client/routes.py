@@ -69,9 +69,9 @@ def post_events(
     return fetch(call, EventsAnswer)
 
 
-def lag() -> Flow[Lag]:
+def lag(*, patience_s: float = READ_PATIENCE_S) -> Flow[Lag]:
     """How far the graph is behind the log."""
-    return fetch(Call("GET", "/v1/events/lag"), Lag, patience_s=READ_PATIENCE_S)
+    return fetch(Call("GET", "/v1/events/lag"), Lag, patience_s=patience_s)
 
 
 def event_schema() -> Flow[dict[str, Any]]:

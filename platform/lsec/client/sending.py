@@ -1,25 +1,41 @@
 """Sending many events: in batches, again and again until they are in, never twice in effect."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
+import zstandard
 
 from graph_schema.events import Envelope
 from lsec.client.answers import EventsAnswer, Lag, Rejected
-from lsec.client.errors import ApiError, NotCommitted
-from lsec.client.exchange import Call, Dropped, Flow, Patience, Pause, Reply, decode, failure, is_passing
+from lsec.client.errors import NotCommitted
+from lsec.client.exchange import (
+    Call,
+    Dropped,
+    Flow,
+    Patience,
+    Pause,
+    Reply,
+    Together,
+    decode,
+    failure,
+    is_passing,
+)
 from lsec.client.routes import lag
 
 DEFAULT_BATCH = 1000
 BATCH_BYTES = 2 * 1024 * 1024
+PATIENCE_S = 120.0
 POLL_S = 0.1
+LAG_EVERY_S = 1.0
 
 
 @dataclass(slots=True)
 class SendTotals:
-    """What became of all events sent; `rejected` has indexes in the order of sending.
+    """What became of all events sent so far; `rejected` has indexes in the order of sending.
 
     A request that is repeated after a lost connection may count as duplicates what it had sent itself.
     """
@@ -28,50 +44,105 @@ class SendTotals:
     accepted: int = 0
     duplicates: int = 0
     retries: int = 0
+    num_rejected: int = 0
     rejected: list[Rejected] = field(default_factory=list)
+    """Each one by `send_events`; `send_batches` leaves them to its caller."""
+    paused_behind_s: float = 0.0
+    """While sending pauses for live events: how far the graph is behind them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class Batch:
+    """Lines of JSON for one request; the index of the first one in all that is sent."""
+
     first: int
     lines: list[bytes]
 
-    def halves(self) -> "list[_Batch]":
-        middle = len(self.lines) // 2
-        return [_Batch(self.first, self.lines[:middle]), _Batch(self.first + middle, self.lines[middle:])]
+
+T = TypeVar("T")
+B = TypeVar("B", bound=Batch)
 
 
 def send_events(
     events: Iterable[Envelope | bytes],
     *,
     batch: int = DEFAULT_BATCH,
+    connections: int = 1,
+    max_lag_s: float | None = None,
+    compress: bool = False,
     on_progress: Callable[[SendTotals], None] | None = None,
-    patience_s: float = 120.0,
+    patience_s: float = PATIENCE_S,
 ) -> Flow[SendTotals]:
     """Sends events (or JSON lines as they are) in batches; the totals, with every rejection.
 
-    A batch is repeated with growing pauses when the API is busy (503, 429, as long as Retry-After says) or
-    gone; events have ids, so nothing is counted twice. ApiError or Unreachable after `patience_s` seconds
-    without success, or at once for what a retry cannot help (a wrong key).
+    Over one connection they go in order. The rest is as in `send_batches`.
     """
-    totals = SendTotals()
-    for whole in _batches(events, batch):
-        parts = [whole]
-        while parts:
-            part = parts.pop()
-            try:
-                answer = yield from _send(part, totals, patience_s)
-            except ApiError as error:
-                if error.status != 413:
-                    raise
-                if len(part.lines) > 1:
-                    parts.extend(reversed(part.halves()))
-                    continue
-                answer = EventsAnswer(rejected=[Rejected(index=0, reason=error.detail)])
-            _count(totals, part, answer)
-            if on_progress is not None:
-                on_progress(totals)
+    rejected: list[Rejected] = []
+
+    def on_answer(part: Batch, answer: EventsAnswer) -> None:
+        rejected.extend(msgspec.structs.replace(bad, index=part.first + bad.index) for bad in answer.rejected)
+
+    totals = yield from send_batches(
+        batches_of(events, batch),
+        connections=connections,
+        max_lag_s=max_lag_s,
+        compress=compress,
+        on_answer=on_answer,
+        on_progress=on_progress,
+        patience_s=patience_s,
+    )
+    totals.rejected = sorted(rejected, key=lambda bad: bad.index)
     return totals
+
+
+def send_batches(
+    batches: Iterable[B],
+    *,
+    connections: int = 1,
+    max_lag_s: float | None = None,
+    compress: bool = False,
+    on_answer: Callable[[B, EventsAnswer], None] | None = None,
+    on_progress: Callable[[SendTotals], None] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> Flow[SendTotals]:
+    """Sends batches over as many connections; the totals. `on_answer` hears what became of each batch.
+
+    A batch is repeated by itself with growing pauses when the API is busy (503, 429, as long as Retry-After
+    says) or gone; events have ids, so nothing is counted twice. One that is too large is halved. Above
+    `max_lag_s` seconds of lag sending pauses, so that live events go first. `compress` packs the requests
+    by zstd, which is worth it over a network. ApiError or Unreachable after
+    `patience_s` seconds without success, or at once for what a retry cannot help (a wrong key). The
+    callbacks are called one at a time, by the blocking client from threads of its own.
+    """
+    live_first = None if max_lag_s is None else _LiveFirst(max_lag_s)
+    sending = _Sending(patience_s, on_progress, live_first, compress=compress)
+    flows = (_send(batch, sending, on_answer) for batch in batches)
+    yield Together(flows, connections)
+    return sending.totals
+
+
+def batches_of(events: Iterable[Envelope | bytes], size: int) -> Iterator[Batch]:
+    """The events in batches, as JSON lines."""
+    encode = msgspec.json.Encoder().encode
+    first = 0
+    for lines in cut((each if isinstance(each, bytes) else encode(each) for each in events), size, len):
+        yield Batch(first, lines)
+        first += len(lines)
+
+
+def cut(items: Iterable[T], size: int, num_bytes: Callable[[T], int]) -> Iterator[list[T]]:
+    """Lists of at most `size` items and, a single one aside, `BATCH_BYTES` bytes."""
+    some: list[T] = []
+    total = 0
+    for item in items:
+        length = num_bytes(item) + 1
+        if some and (len(some) >= size or total + length > BATCH_BYTES):
+            yield some
+            some, total = [], 0
+        some.append(item)
+        total += length
+    if some:
+        yield some
 
 
 def wait_until_committed(
@@ -97,44 +168,118 @@ def wait_until_committed(
     return now
 
 
-def _send(part: _Batch, totals: SendTotals, patience_s: float) -> Flow[EventsAnswer]:
-    """The answer to one batch, also when all of it is rejected."""
-    call = Call("POST", "/v1/events", {}, b"\n".join(part.lines) + b"\n", "application/x-ndjson", 60.0)
-    patience = Patience(patience_s)
+class _LiveFirst:
+    """Whether the graph is up to date with what is live; asked once a second for all connections."""
+
+    def __init__(self, max_lag_s: float) -> None:
+        self.max_lag_s = max_lag_s
+        self.behind_s = 0.0
+        self.look_at = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        return self.behind_s > self.max_lag_s
+
+
+class _Sending:
+    """What the conversations of one sending share."""
+
+    def __init__(
+        self,
+        patience_s: float,
+        on_progress: Callable[[SendTotals], None] | None,
+        live_first: _LiveFirst | None,
+        *,
+        compress: bool,
+    ) -> None:
+        self.totals = SendTotals()
+        self.patience_s = patience_s
+        self.live_first = live_first
+        self.compress = compress
+        self.lock = threading.Lock()
+        """Held where nothing waits, so the asynchronous client may hold it too."""
+        self._on_progress = on_progress
+
+    def count(
+        self, batch: B, answer: EventsAnswer, on_answer: Callable[[B, EventsAnswer], None] | None
+    ) -> None:
+        with self.lock:
+            self.totals.sent += len(batch.lines)
+            self.totals.accepted += answer.accepted
+            self.totals.duplicates += answer.duplicates
+            self.totals.num_rejected += len(answer.rejected)
+            if on_answer is not None:
+                on_answer(batch, answer)
+            self.report()
+
+    def count_retry(self) -> None:
+        with self.lock:
+            self.totals.retries += 1
+            self.report()
+
+    def pause(self, behind_s: float) -> None:
+        with self.lock:
+            self.totals.paused_behind_s = behind_s
+            self.report()
+
+    def report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.totals)
+
+
+def _send(batch: B, sending: _Sending, on_answer: Callable[[B, EventsAnswer], None] | None) -> Flow[None]:
+    """Sends one batch, whole or in the parts that the API takes."""
+    if sending.live_first is not None:
+        yield from _let_live_go_first(sending.live_first, sending)
+    accepted = duplicates = 0
+    rejected: list[Rejected] = []
+    parts = [Batch(0, batch.lines)]
+    while parts:
+        part = parts.pop()
+        reply = yield from _post(part, sending)
+        if reply.status == 413 and len(part.lines) > 1:
+            middle = len(part.lines) // 2
+            parts += [Batch(part.first + middle, part.lines[middle:]), Batch(part.first, part.lines[:middle])]
+        elif reply.status == 413:
+            rejected.append(Rejected(index=part.first, reason=failure(reply).detail))
+        else:
+            answer = decode(reply.body, EventsAnswer)
+            accepted, duplicates = accepted + answer.accepted, duplicates + answer.duplicates
+            rejected += [
+                msgspec.structs.replace(bad, index=part.first + bad.index) for bad in answer.rejected
+            ]
+    sending.count(batch, EventsAnswer(accepted=accepted, duplicates=duplicates, rejected=rejected), on_answer)
+
+
+def _post(part: Batch, sending: _Sending) -> Flow[Reply]:
+    """The answer to one request, also when all of it is rejected or it is too large."""
+    body, encoding = b"\n".join(part.lines) + b"\n", ""
+    if sending.compress:
+        body, encoding = zstandard.compress(body), "zstd"
+    call = Call("POST", "/v1/events", {}, body, "application/x-ndjson", 60.0, encoding)
+    patience = Patience(sending.patience_s)
     while True:
         outcome = yield call
         assert isinstance(outcome, Reply | Dropped)
-        if isinstance(outcome, Reply) and outcome.status < 400:
-            return decode(outcome.body, EventsAnswer)
-        if isinstance(outcome, Reply) and outcome.status == 422:
-            return decode(outcome.body, EventsAnswer)
+        if isinstance(outcome, Reply) and (outcome.status < 400 or outcome.status in (413, 422)):
+            return outcome
         pause_s = patience.next_pause_s(outcome) if is_passing(outcome) else None
         if pause_s is None:
             raise failure(outcome)
-        totals.retries += 1
+        sending.count_retry()
         yield Pause(pause_s)
 
 
-def _count(totals: SendTotals, part: _Batch, answer: EventsAnswer) -> None:
-    totals.sent += len(part.lines)
-    totals.accepted += answer.accepted
-    totals.duplicates += answer.duplicates
-    totals.rejected.extend(
-        msgspec.structs.replace(rejected, index=part.first + rejected.index) for rejected in answer.rejected
-    )
-
-
-def _batches(events: Iterable[Envelope | bytes], size: int) -> Iterator[_Batch]:
-    """Batches of at most `size` events and, a single event aside, `BATCH_BYTES` bytes."""
-    encoder = msgspec.json.Encoder()
-    lines: list[bytes] = []
-    first = num_bytes = 0
-    for event in events:
-        line = event if isinstance(event, bytes) else encoder.encode(event)
-        if lines and (len(lines) >= size or num_bytes + len(line) > BATCH_BYTES):
-            yield _Batch(first, lines)
-            first, lines, num_bytes = first + len(lines), [], 0
-        lines.append(line)
-        num_bytes += len(line) + 1
-    if lines:
-        yield _Batch(first, lines)
+def _let_live_go_first(live: _LiveFirst, sending: _Sending) -> Flow[None]:
+    """Waits as long as the graph is too far behind."""
+    while True:
+        now = time.monotonic()
+        if now >= live.look_at:
+            # Set before it is asked, so that the other connections do not ask as well.
+            live.look_at = now + LAG_EVERY_S
+            found = yield from lag(patience_s=sending.patience_s)
+            live.behind_s = found.oldest_uncommitted_age_s or 0.0
+            sending.pause(live.behind_s if live.is_behind else 0.0)
+        if not live.is_behind:
+            return
+        yield Pause(LAG_EVERY_S / 4)

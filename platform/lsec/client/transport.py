@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from lsec.client import routes, sending
+from lsec.client import dead_letter_routes, live_routes, routes, sending, user_routes
 from lsec.client.exchange import Emit, Feed, Flow, Outcome
 from lsec.client.wire import AsyncWire, Wire
 from lsec.core.errors import InvalidInput
@@ -81,22 +81,31 @@ class Client:
     leaderboard = _get(routes.leaderboard)
     product_streamers = _get(routes.product_streamers)
     paths = _get(routes.paths)
+    erase_user = _get(user_routes.erase_user)
+    erasure = _get(user_routes.erasure)
+    erasures = _get(user_routes.erasures)
+    wait_until_erased = _get(user_routes.wait_until_erased)
+    user_data = _get(user_routes.user_data)
+    event_status = _get(dead_letter_routes.event_status)
+    dead_letters = _get(dead_letter_routes.dead_letters)
+    dead_letter = _get(dead_letter_routes.dead_letter)
+    fix_dead_letter = _get(dead_letter_routes.fix_dead_letter)
+    replay_dead_letter = _get(dead_letter_routes.replay_dead_letter)
+    replay_dead_letters = _get(dead_letter_routes.replay_dead_letters)
+    purge_dead_letter = _get(dead_letter_routes.purge_dead_letter)
+    purge_dead_letters = _get(dead_letter_routes.purge_dead_letters)
     send_events = _get(sending.send_events)
+    send_batches = _get(sending.send_batches)
     wait_until_committed = _get(sending.wait_until_committed)
     training_progress = _iterate(routes.training_progress)
     slates = _iterate(routes.slates)
+    live_events = _iterate(live_routes.live_events)
+    metrics = _get(live_routes.metrics)
 
     def run(self, flow: Flow[T]) -> T:
         """What a conversation returns."""
-        outcome: Outcome = None
         with Wire(self._http) as wire:
-            while True:
-                try:
-                    step = flow.send(outcome)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                outcome = wire.perform(step)
+            return wire.run(flow)
 
     def iterate(self, feed: Feed[T]) -> Iterator[T]:
         """What a conversation emits."""
@@ -147,22 +156,31 @@ class AsyncClient:
     leaderboard = _await(routes.leaderboard)
     product_streamers = _await(routes.product_streamers)
     paths = _await(routes.paths)
+    erase_user = _await(user_routes.erase_user)
+    erasure = _await(user_routes.erasure)
+    erasures = _await(user_routes.erasures)
+    wait_until_erased = _await(user_routes.wait_until_erased)
+    user_data = _await(user_routes.user_data)
+    event_status = _await(dead_letter_routes.event_status)
+    dead_letters = _await(dead_letter_routes.dead_letters)
+    dead_letter = _await(dead_letter_routes.dead_letter)
+    fix_dead_letter = _await(dead_letter_routes.fix_dead_letter)
+    replay_dead_letter = _await(dead_letter_routes.replay_dead_letter)
+    replay_dead_letters = _await(dead_letter_routes.replay_dead_letters)
+    purge_dead_letter = _await(dead_letter_routes.purge_dead_letter)
+    purge_dead_letters = _await(dead_letter_routes.purge_dead_letters)
     send_events = _await(sending.send_events)
+    send_batches = _await(sending.send_batches)
     wait_until_committed = _await(sending.wait_until_committed)
     training_progress = _aiterate(routes.training_progress)
     slates = _aiterate(routes.slates)
+    live_events = _aiterate(live_routes.live_events)
+    metrics = _await(live_routes.metrics)
 
     async def run(self, flow: Flow[T]) -> T:
         """What a conversation returns."""
-        outcome: Outcome = None
         async with AsyncWire(self._http) as wire:
-            while True:
-                try:
-                    step = flow.send(outcome)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                outcome = await wire.perform(step)
+            return await wire.run(flow)
 
     async def iterate(self, feed: Feed[T]) -> AsyncIterator[T]:
         """What a conversation emits."""

@@ -17,6 +17,8 @@ ARTIFACT_VERSION = 1
 MANIFEST = "manifest.json"
 RETRAIN = "Train again, or restore the folder from a backup."
 PAIRS_PER_CHUNK = 100_000
+ERASED_ID = ""
+"""The id in the row of a user whose data was erased: no user has it."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,12 +2,14 @@
 
 LsecError
 ├── InvalidInput            400  the request cannot be read at all
-│   └── BodyTooLarge        413
+│   ├── BodyTooLarge        413
+│   └── UnsupportedMediaType 415  a content type or encoding that is not read
 ├── NothingAccepted         422  every event of a request is bad
 ├── Unauthenticated         401
 ├── Forbidden               403
 ├── NotFound                404
 ├── Conflict                409
+├── RateLimited             429  a key's requests are used up; carries retry_after_s
 ├── Overloaded              503  back-pressure; carries retry_after_s
 ├── Unavailable             503  a service cannot be reached
 ├── LogMismatch                  the graph and the event log do not belong together
@@ -46,6 +48,17 @@ class BodyTooLarge(InvalidInput):
     title = "Body too large"
 
 
+class UnsupportedMediaType(InvalidInput):
+    """The body is of a type, or in an encoding, that is not read; `accept_encoding` names those that are."""
+
+    status = 415
+    title = "Unsupported media type"
+
+    def __init__(self, detail: str, *, remedy: str, accept_encoding: str = "") -> None:
+        super().__init__(detail, remedy=remedy)
+        self.accept_encoding = accept_encoding
+
+
 class NothingAccepted(LsecError):
     """No event of the request is valid; `extra["rejected"]` lists why."""
 
@@ -79,6 +92,17 @@ class Conflict(LsecError):
 
     status = 409
     title = "Conflict"
+
+
+class RateLimited(LsecError):
+    """The key may come back after `retry_after_s` seconds."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int, **extra: Any) -> None:
+        super().__init__(detail, remedy=f"Retry after {retry_after_s} s.", **extra)
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(LsecError):

@@ -1,40 +1,42 @@
 """Reading the body of an event request: the good events, and why each other one is bad.
 
-A body is one JSON object, a JSON array, or NDJSON. The index of an event is its place in the
-array, or its line in NDJSON; both count from 0, and blank lines of NDJSON are counted but skipped.
+A body is one JSON object, a JSON array, NDJSON, or the same in CloudEvents. The index of an event is its
+place in the array, or its line in NDJSON; both count from 0, and blank lines of NDJSON are counted but
+skipped.
 """
 
-import json
-import re
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from graph_schema.events import (
     EARLIEST_AT,
-    EVENT_TYPES,
     MAX_CLOCK_AHEAD,
     Event,
     ProductUpserted,
+    StreamerUpserted,
     UserBought,
+    UserErased,
+    UserUpserted,
 )
-from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.core.errors import BodyTooLarge, InvalidInput
+from lsec.core import cloud_events
+from lsec.core.errors import InvalidInput, UnsupportedMediaType
+from lsec.core.event_faults import Fault, echo, malformed_fault, validation_fault
+from lsec.core.json_elements import check_value, split_array, too_many
 
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson")
+CLOUD_TYPES = (cloud_events.STRUCTURED_TYPE, cloud_events.BATCH_TYPE)
 LATEST_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """With an offset a time can be written that lies past it, in a year that UTC times cannot have."""
-_MAX_ECHO = 60
+_ALWAYS_KEPT = UserErased | ProductUpserted | UserUpserted | StreamerUpserted
+"""Events that retention leaves alone, however old they are."""
 
 _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _EVENTS = msgspec.json.Decoder(list[Event])
-_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_FIELD = re.compile(r" - at `\$\.([A-Za-z_]+)")
-_NAMED_FIELD = re.compile(r"(?:required|unknown) field `(.*)`", re.DOTALL)
-_BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +56,52 @@ class ParsedBody:
     rejected: list[Rejection]
 
 
+_Read = tuple[list[tuple[int, Event]], list[Rejection]]
+
+
 def parse_body(
-    body: bytes, content_type: str, *, now: datetime, currency: str, max_events: int
+    body: bytes, content_type: str, *, now: datetime, currency: str, max_events: int, retention_days: int = 0
 ) -> ParsedBody:
     """The events of a request body, each checked by itself.
 
-    InvalidInput if the body as a whole cannot be read (empty, another content type, a broken
-    array), BodyTooLarge past `max_events`.
+    InvalidInput if the body as a whole cannot be read (empty, a broken array), UnsupportedMediaType for
+    another content type, BodyTooLarge past `max_events`.
     """
     text = body.removeprefix(b"\xef\xbb\xbf")
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_cloud = media_type in CLOUD_TYPES
     if not text.strip():
         raise InvalidInput("The body is empty.", remedy="Send a JSON event, an array of them, or NDJSON.")
-    if _is_ndjson(text, content_type):
+    if _is_ndjson(text, media_type):
         indexed, rejected = _read_lines(text, max_events)
+    elif is_cloud:
+        indexed, rejected = _read_cloud_events(text, max_events)
     elif text.lstrip()[:1] == b"[":
         indexed, rejected = _read_array(text, max_events)
     else:
         indexed, rejected = _read_object(text)
     latest_at = now + MAX_CLOCK_AHEAD
+    earliest_at = _earliest_kept(now, retention_days) if retention_days else EARLIEST_AT
     good: list[tuple[int, Event]] = []
     for index, event in indexed:
-        fault = _content_fault(event, latest_at=latest_at, currency=currency)
+        fault = _content_fault(event, earliest_at=earliest_at, latest_at=latest_at, currency=currency)
         if fault is None:
             good.append((index, event))
         else:
-            rejected.append(Rejection(index, *fault))
+            rejected.append(_named_in_cloud(index, *fault) if is_cloud else Rejection(index, *fault))
     rejected.sort(key=lambda rejection: rejection.index)
     return ParsedBody(good, rejected)
 
 
-def _is_ndjson(text: bytes, content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
+def _is_ndjson(text: bytes, media_type: str) -> bool:
     if media_type in NDJSON_TYPES:
         return True
-    if media_type in JSON_TYPES:
+    if media_type in JSON_TYPES + CLOUD_TYPES:
         return False
     if media_type:
-        raise InvalidInput(
-            f"The content type {_echo(media_type)} is not known.",
-            remedy=f"Send one of {', '.join(JSON_TYPES + NDJSON_TYPES)}.",
+        raise UnsupportedMediaType(
+            f"The content type {echo(media_type)} is not known.",
+            remedy=f"Send one of {', '.join(JSON_TYPES + NDJSON_TYPES + CLOUD_TYPES)}.",
         )
     if text.lstrip()[:1] == b"[":
         return False
@@ -103,70 +112,62 @@ def _is_ndjson(text: bytes, content_type: str) -> bool:
     return False
 
 
-def _read_object(text: bytes) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+def _read_object(text: bytes) -> _Read:
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except RecursionError:
-        raise InvalidInput("The JSON is nested too deeply.", remedy="An event is a flat object.") from None
-    except ValueError as error:
-        if not _has_nan(text):
-            raise _broken(text, error) from None
-    outcome = _read_one(0, text)
-    return ([], [outcome]) if isinstance(outcome, Rejection) else ([(0, outcome)], [])
+        return [(0, _EVENT.decode(text))], []
+    except (ValueError, RecursionError):
+        check_value(text)
+    return _read_each([(0, text)], _read_one)
 
 
-def _read_array(text: bytes, max_events: int) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+def _read_array(text: bytes, max_events: int) -> _Read:
     try:
         events = _EVENTS.decode(text)
     except (ValueError, RecursionError):
-        return _split(enumerate(_elements(text, max_events)))
+        return _read_each(enumerate(split_array(text, max_elements=max_events)), _read_one)
     _check_count(len(events), max_events)
     return list(enumerate(events)), []
 
 
-def _read_lines(text: bytes, max_events: int) -> tuple[list[tuple[int, Event]], list[Rejection]]:
-    lines = [(index, line) for index, line in enumerate(text.split(b"\n")) if line.strip()]
+def _read_cloud_events(text: bytes, max_events: int) -> _Read:
+    if text.lstrip()[:1] != b"[":
+        check_value(text)
+        return _read_each([(0, text)], _read_cloud_event)
+    elements = split_array(text, max_elements=max_events)
+    _check_count(len(elements), max_events)
+    return _read_each(enumerate(elements), _read_cloud_event)
+
+
+def _read_lines(text: bytes, max_events: int) -> _Read:
+    lines: list[tuple[int, bytes]] = []
+    for index, line in enumerate(io.BytesIO(text)):
+        if not line.isspace():
+            lines.append((index, line))
+            # At once: millions of short lines would take much more memory than their text.
+            if len(lines) > max_events:
+                break
     _check_count(len(lines), max_events)
     try:
         events = _EVENT.decode_lines(text)
     except (ValueError, RecursionError):
-        return _split(iter(lines))
+        return _read_each(lines, _read_one)
     if len(events) != len(lines):
-        return _split(iter(lines))
+        return _read_each(lines, _read_one)
     return [(index, event) for (index, _), event in zip(lines, events, strict=True)], []
-
-
-def _elements(text: bytes, max_events: int) -> list[bytes]:
-    """The array's elements as JSON text, not yet checked against the vocabulary."""
-    try:
-        elements = [bytes(raw) for raw in _ELEMENTS.decode(text)]
-    except RecursionError:
-        raise InvalidInput("The JSON is nested too deeply.", remedy="An event is a flat object.") from None
-    except ValueError as error:
-        # NaN and Infinity are no JSON, but Python's and other writers emit them for one bad field:
-        # that is no reason to refuse the whole array.
-        if not _has_nan(text):
-            raise _broken(text, error) from None
-        elements = [json.dumps(value).encode() for value in json.loads(text)]
-    _check_count(len(elements), max_events)
-    return elements
 
 
 def _check_count(num_events: int, max_events: int) -> None:
     if num_events == 0:
         raise InvalidInput("The array is empty.", remedy="Send at least one event.")
     if num_events > max_events:
-        raise BodyTooLarge(
-            f"The request has {num_events} events; the limit is {max_events}.",
-            remedy="Split it into several requests.",
-        )
+        raise too_many(max_events)
 
 
-def _split(texts: Iterator[tuple[int, bytes]]) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+def _read_each(texts: Iterable[tuple[int, bytes]], read: Callable[[int, bytes], Event | Rejection]) -> _Read:
     events: list[tuple[int, Event]] = []
     rejected: list[Rejection] = []
     for index, text in texts:
-        outcome = _read_one(index, text)
+        outcome = read(index, text)
         if isinstance(outcome, Rejection):
             rejected.append(outcome)
         else:
@@ -178,44 +179,40 @@ def _read_one(index: int, text: bytes) -> Event | Rejection:
     try:
         return _EVENT.decode(text)
     except msgspec.ValidationError as error:
-        return Rejection(index, *_validation_fault(text, str(error)))
-    except RecursionError:
-        return Rejection(index, "", "nested too deeply; an event is a flat object")
-    except UnicodeDecodeError:
-        return Rejection(index, "", "not UTF-8; send the body as UTF-8")
-    except ValueError as error:
-        if _has_nan(text):
-            return Rejection(
-                index, _nan_field(text), "NaN and Infinity are no JSON; send a number or leave it out"
-            )
-        return Rejection(index, "", f"broken JSON: {str(error).removeprefix('JSON is malformed: ')}")
+        return Rejection(index, *validation_fault(text, str(error)))
+    except (ValueError, RecursionError) as error:
+        return Rejection(index, *malformed_fault(text, error))
 
 
-def _validation_fault(text: bytes, message: str) -> tuple[str, str]:
-    """The field and the reason, with the remedy, that msgspec's message stands for."""
-    what, _, _ = message.partition(" - at `")
-    found = _FIELD.search(message)
-    field = found[1] if found else ""
-    if named := _NAMED_FIELD.search(what):
-        field = _cut(named[1])
-        if "unknown field" in what:
-            return field, "unknown field; leave it out or see GET /v1/events/schema"
-        return field, "missing; it is required" + (_known_types() if field == "type" else "")
-    if field == "type":
-        return field, f"unknown event type {_echo(_type_of(text))}" + _known_types()
-    if "matching regex" in what:
-        kind = "a currency is three capital letters" if field == "currency" else "an id has no white space"
-        return field, f"{kind} and no control characters" if field != "currency" else kind
-    if f"length <= {MAX_ID_LENGTH}" in what:
-        return field, f"too long; an id has at most {MAX_ID_LENGTH} characters"
-    if "timezone component" in what or "RFC3339" in what:
-        return field, "must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z"
-    return field, _cut(what.replace("`", "")[:1].lower() + what.replace("`", "")[1:], 200)
+def _read_cloud_event(index: int, text: bytes) -> Event | Rejection:
+    try:
+        found = cloud_events.event_text(text)
+    except (ValueError, RecursionError) as error:
+        return Rejection(index, *malformed_fault(text, error))
+    if not isinstance(found, bytes):
+        return Rejection(index, *found)
+    read = _read_one(index, found)
+    return _named_in_cloud(index, read.field, read.reason) if isinstance(read, Rejection) else read
 
 
-def _content_fault(event: Event, *, latest_at: datetime, currency: str) -> tuple[str, str] | None:
+def _named_in_cloud(index: int, field: str, reason: str) -> Rejection:
+    return Rejection(index, cloud_events.ATTRIBUTES.get(field, field), reason)
+
+
+def _earliest_kept(now: datetime, retention_days: int) -> datetime:
+    """What pruning, which goes by whole days of UTC, leaves."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(EARLIEST_AT, midnight - timedelta(days=retention_days))
+
+
+def _content_fault(
+    event: Event, *, earliest_at: datetime, latest_at: datetime, currency: str
+) -> Fault | None:
     if event.at < EARLIEST_AT:
         return "at", f"before {EARLIEST_AT.year}; check the producer's clock and its unit"
+    if event.at < earliest_at and not isinstance(event, _ALWAYS_KEPT):
+        day = earliest_at.date().isoformat()
+        return "at", f"before {day}: retention would prune it at once; leave it out"
     if event.at > latest_at:
         minutes = MAX_CLOCK_AHEAD.seconds // 60
         return "at", f"more than {minutes} minutes ahead of the server; check the producer's clock"
@@ -226,55 +223,3 @@ def _content_fault(event: Event, *, latest_at: datetime, currency: str) -> tuple
         years = f"{EARLIEST_AT.year} to {LATEST_EXPIRY.year} in UTC"
         return "expires_at", f"must lie in the years {years}; leave it out if the product does not expire"
     return None
-
-
-def _broken(text: bytes, error: ValueError) -> InvalidInput:
-    found = _BYTE.search(str(error))
-    position = int(found[1]) if found else len(text)
-    line = text.count(b"\n", 0, position) + 1
-    what = "ends too early" if found is None and "truncated" in str(error) else "is broken"
-    return InvalidInput(
-        f"The JSON {what} at byte {position}, line {line}.",
-        remedy="Nothing was taken. Correct it, or send NDJSON, where only the broken lines are lost.",
-        byte=position,
-        line=line,
-    )
-
-
-def _has_nan(text: bytes) -> bool:
-    """Whether the text is JSON but for NaN or Infinity."""
-    if b"NaN" not in text and b"Infinity" not in text:
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _nan_field(text: bytes) -> str:
-    names = []
-    record = json.loads(text, parse_constant=lambda _: _NOT_A_NUMBER)
-    if isinstance(record, dict):
-        names = [name for name, value in record.items() if value is _NOT_A_NUMBER]
-    return _cut(names[0]) if names else ""
-
-
-_NOT_A_NUMBER = object()
-
-
-def _type_of(text: bytes) -> str:
-    value = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).get("type", msgspec.Raw(b""))
-    return bytes(value).decode(errors="replace").strip('"')
-
-
-def _known_types() -> str:
-    return f"; one of {', '.join(EVENT_TYPES)}"
-
-
-def _cut(text: str, limit: int = _MAX_ECHO) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-def _echo(text: str) -> str:
-    return repr(_cut(text))

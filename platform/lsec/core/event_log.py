@@ -1,8 +1,9 @@
 """The event log's keys, its append script and its codecs; every part brings its own client.
 
 A shard's log is a stream of chunks, one a request. An entry has `n`, the events in the chunk, `t`,
-the events appended to the shard up to its end, and `c`, the events in msgpack one after another.
-`t - n` of an entry is `t` of the entry before it: that is how a reader finds a gap.
+the events appended to the shard up to its end, `c`, the events in msgpack one after another, and `r`, the
+id of the request that brought them. `t - n` of an entry is `t` of the entry before it: that is how a
+reader finds a gap.
 """
 
 import struct
@@ -23,14 +24,15 @@ MAX_CHANGES = 100_000
 APPEND_SCRIPT = """#!lua
 -- Appends what is new of a request as one chunk. No flag: the server refuses the script before its
 -- first write when it is out of memory, so that no id is kept without its chunk.
--- KEYS: log, epoch, appended, one id key an event. ARGV: window in s, epoch if new, one event each.
+-- KEYS: log, epoch, appended, one id key an event.
+-- ARGV: window in s, epoch if new, request id, one event each.
 redis.call('SET', KEYS[2], ARGV[2], 'NX')
 local total = tonumber(redis.call('GET', KEYS[3]) or '0')
 local fresh, chunk, duplicates = {}, {}, {}
 for i = 4, #KEYS do
   if redis.call('SET', KEYS[i], total + #fresh + 1, 'NX', 'EX', ARGV[1]) then
     fresh[#fresh + 1] = KEYS[i]
-    chunk[#chunk + 1] = ARGV[i - 1]
+    chunk[#chunk + 1] = ARGV[i]
   else
     duplicates[#duplicates + 1] = i - 4
   end
@@ -38,7 +40,8 @@ end
 if #fresh == 0 then
   return {false, 0, total, duplicates}
 end
-local entry = redis.pcall('XADD', KEYS[1], '*', 'n', #fresh, 't', total + #fresh, 'c', table.concat(chunk))
+local entry = redis.pcall('XADD', KEYS[1], '*', 'n', #fresh, 't', total + #fresh, 'r', ARGV[3],
+  'c', table.concat(chunk))
 if type(entry) == 'table' and entry.err then
   for i = 1, #fresh do redis.call('DEL', fresh[i]) end
   return entry
@@ -84,6 +87,11 @@ class LogKeys:
         return self._key("committed")
 
     @property
+    def stats(self) -> str:
+        """Hash of what the ingester counts, for the metrics."""
+        return self._key("stats")
+
+    @property
     def changes(self) -> str:
         """Stream of what each commit changed."""
         return self._key("changes")
@@ -92,6 +100,11 @@ class LogKeys:
     def ingester(self) -> str:
         """Lease of the shard's ingester; it expires when that stops."""
         return self._key("ingester")
+
+    @property
+    def replay_prefix(self) -> str:
+        """What a dead letter's id is appended to; the value is the number of its replayed event."""
+        return self._key("replay:")
 
     @property
     def id_prefix(self) -> str:
@@ -130,14 +143,14 @@ def shard_of(event: Event, num_shards: int) -> int:
 
 
 def append_arguments(
-    events: Sequence[Event], *, shard: int, window_s: int
+    events: Sequence[Event], *, shard: int, window_s: int, request_id: str = ""
 ) -> tuple[list[str], list[bytes | int | str]]:
     """Keys and arguments of `APPEND_SCRIPT` for the events of one shard."""
     names = LogKeys(shard)
     prefix = names.id_prefix
     keys = [names.log, names.epoch, names.appended]
     keys.extend([prefix + event.event_id for event in events])
-    arguments: list[bytes | int | str] = [window_s, new_epoch()]
+    arguments: list[bytes | int | str] = [window_s, new_epoch(), request_id]
     arguments.extend([_encoder.encode(event) for event in events])
     return keys, arguments
 

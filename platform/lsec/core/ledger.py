@@ -1,10 +1,11 @@
-"""SQL models of the ledger: keys, trainings, releases, dead letters, audit."""
+"""SQL models of the ledger: keys, trainings, releases, dead letters, erasures, audit."""
 
+import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Float, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -138,19 +139,65 @@ class ReleaseRecord(Base):
     published_at: Mapped[datetime | None]
 
 
+def dead_letter_id(*, epoch: str, shard: int, entry_id: str, position: int) -> str:
+    """The id of the dead letter of a place in the log: the same however often it is isolated."""
+    place = f"{epoch}/{shard}/{entry_id}/{position}"
+    return "dl_" + hashlib.sha256(place.encode()).hexdigest()[:24]
+
+
 class DeadLetter(Base):
     """An event that the ingester could not apply; a second isolation finds the same row."""
 
     __tablename__ = "dead_letters"
+    id: Mapped[str] = mapped_column(String(32), unique=True, index=True)
+    """`dead_letter_id` of the four columns below, as one word for people and URLs."""
     epoch: Mapped[str] = mapped_column(String(32), primary_key=True)
     shard: Mapped[int] = mapped_column(Integer, primary_key=True)
     entry_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
     """Index of the event in its chunk; -1 for a chunk that cannot be decoded."""
     event_id: Mapped[str] = mapped_column(String(128), index=True)
+    """'' where it cannot be read."""
+    request_id: Mapped[str] = mapped_column(String(64), default="")
+    """The request that brought it, '' where that is unknown."""
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+    """The event in msgpack: as it came or, once `fixed_at` is set, as it was corrected."""
     reason: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    fixed_at: Mapped[datetime | None]
+    replayed_at: Mapped[datetime | None]
+    """When its event went into the log again; until then the letter is open."""
+    __table_args__ = (Index("ix_dead_letters_replayed_at", "replayed_at", "created_at"),)
+
+
+class Erasure(Base):
+    """A person's wish to be forgotten; the id itself is forgotten once it is fulfilled."""
+
+    __tablename__ = "erasures"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(String(128), unique=True)
+    """Unique, so that a user has one open erasure; NULL once it is done."""
+    user_hash: Mapped[str] = mapped_column(String(64), index=True)
+    requested_at: Mapped[datetime]
+    requested_by: Mapped[str] = mapped_column(String(32))
+    event_id: Mapped[str] = mapped_column(String(128))
+    """The event that erases; its `at` is `requested_at`."""
+    shard: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int | None] = mapped_column(BigInteger)
+    """The event's running number in its shard; NULL until it is in the log."""
+    waiting_for: Mapped[list[str]] = mapped_column(JSON, default=list)
+    """In words, what still holds the user."""
+    checked_at: Mapped[datetime | None]
+    committed_at: Mapped[datetime | None]
+    """When it was seen that the graph no longer holds the user."""
+    done_at: Mapped[datetime | None]
+
+    @property
+    def state(self) -> str:
+        """`accepted`, then `in_graph` once the graph has forgotten the user, then `done`."""
+        if self.done_at is not None:
+            return "done"
+        return "accepted" if self.committed_at is None else "in_graph"
 
 
 class AuditRecord(Base):

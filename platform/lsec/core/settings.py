@@ -22,6 +22,8 @@ NEO4J_PASSWORD_FILE = "neo4j-password"  # noqa: S105 - a file name
 LOOPBACK_BOLT = "bolt://127.0.0.1:"
 OTHER_VARIABLES = re.compile(r"LSEC_(URL|API_KEY|SQL_PASSWORD|TEST_.*)")
 """Variables that are no settings of the server: the client's, compose's, those of tests."""
+_RATE = r"^([1-9][0-9]*/(second|minute|hour)|)$"
+"""As the `limits` library writes a rate; '' is no limit."""
 
 
 class Settings(BaseSettings):
@@ -73,11 +75,20 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * MIB, ge=1024, le=1024 * MIB, description="Largest request body")
     max_events_per_request: int = Field(10_000, ge=1, le=1_000_000, description="Most events a request")
 
+    rate_limit_ingest: str = Field("5000/second", pattern=_RATE, description="Requests of an ingest key")
+    rate_limit_read: str = Field("10000/second", pattern=_RATE, description="Requests of a read key")
+    rate_limit_analyst: str = Field("100/second", pattern=_RATE, description="Requests of an analyst key")
+    rate_limit_admin: str = Field("1000/second", pattern=_RATE, description="Requests of an admin key")
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="What users did is pruned after so many days; 0 keeps it"
+    )
+
     slate_length: int = Field(50, ge=1, le=1000, description="Products in a published slate")
     kept_releases: int = Field(3, ge=1, le=100, description="Releases whose slates stay in the graph")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train")
     train_threads: int = Field(0, ge=0, le=1024, description="CPU threads of a training; 0: all cores")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level")
+    log_format: Literal["json", "text"] = Field("json", description="Log lines as JSON objects or as text")
 
     @model_validator(mode="after")
     def _leave_room_in_valkey(self) -> Self:

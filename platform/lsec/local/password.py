@@ -17,7 +17,8 @@ def ensure_password(data_dir: Path) -> SecretStr:
         part.unlink(missing_ok=True)
         # With its mode from the first moment, and complete or not there at all under its name.
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32))
+            # In hex: what sets Neo4j's first password takes one that begins with - for an option.
+            file.write(secrets.token_hex(32))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from lsec.core.errors import StackError
+from lsec.core.logs import as_text
 
 RECORD_FILE = "stack.json"
 MARK = "EMBEDDED_STACK_ID"
@@ -149,14 +150,15 @@ def kill_processes(processes: Iterable[psutil.Process]) -> None:
 
 
 def log_tail(path: Path, *, num_lines: int = 15) -> str:
-    """The last lines of a log, for an error message."""
+    """The last lines of a log, as text for an error message."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 16_384))
             lines = file.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return ""
-    return "\n".join(lines[-num_lines:])
+    # A traceback is one line of JSON, and many of text.
+    return "\n".join("\n".join(map(as_text, lines[-num_lines:])).splitlines()[-num_lines:])
 
 
 def uptime_s(process: psutil.Process) -> float:

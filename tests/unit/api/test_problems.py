@@ -16,8 +16,10 @@ from lsec.core.errors import (
     LsecError,
     NotFound,
     Overloaded,
+    RateLimited,
     Unauthenticated,
     Unavailable,
+    UnsupportedMediaType,
 )
 
 
@@ -50,6 +52,9 @@ def test_the_first_index_is_kept_though_it_is_zero() -> None:
     [
         (Overloaded("Full.", retry_after_s=7), 503, "retry-after", "7"),
         (Unavailable("Down."), 503, "retry-after", "5"),
+        (RateLimited("Too many.", retry_after_s=3), 429, "retry-after", "3"),
+        (UnsupportedMediaType("What?", remedy="", accept_encoding="gzip"), 415, "accept-encoding", "gzip"),
+        (UnsupportedMediaType("What?", remedy=""), 415, "accept-encoding", None),
         (Unauthenticated("Who?"), 401, "www-authenticate", "Bearer"),
         (Forbidden("No."), 403, "retry-after", None),
         (NotFound("Where?"), 404, "www-authenticate", None),

@@ -19,6 +19,8 @@ GROUPS = {
     "influence": {"leaderboard", "product-streamers", "paths"},
     "releases": {"list", "show", "slates"},
     "keys": {"create", "list", "revoke"},
+    "dead-letters": {"list", "show", "fix", "replay", "purge"},
+    "users": {"erase", "data", "erasures"},
 }
 COMMANDS = {
     "up",
@@ -27,10 +29,17 @@ COMMANDS = {
     "demo",
     "simulate",
     "ingest",
+    "backup",
+    "restore",
+    "lag",
+    "event-status",
+    "live",
+    "metrics",
     "import-lsec",
     "evaluate",
     "train",
     "recommend",
+    "prune",
 }
 COMMANDS |= {"migrate", *GROUPS}
 PATHS = [(name,) for name in sorted(COMMANDS)] + [

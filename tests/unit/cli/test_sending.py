@@ -1,14 +1,12 @@
 """Commands that ask a small API on a real port: what they send, and what they say of it."""
 
 import gzip
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from typer.testing import CliRunner, Result
 
 from lsec.cli.demo import show_influence
@@ -50,10 +48,16 @@ def test_an_input_without_events_is_called_so(api: MoodyApi, stdin: str) -> None
     assert api.requests == []
 
 
-@pytest.mark.parametrize("name", ["events.json", "events.json.gz"])
-def test_an_array_is_read_as_events_however_it_is_laid_out(api: MoodyApi, tmp_path: Path, name: str) -> None:
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+def test_an_array_is_read_as_events_however_it_is_laid_out(
+    api: MoodyApi, tmp_path: Path, packing: str
+) -> None:
     text = b'\xef\xbb\xbf\n [{"event_id":"a"},\n{\n  "event_id":\n "b" }, {}\n]\n'
-    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    name = f"events.json{packing}"
+    (tmp_path / name).write_bytes(PACKERS[packing](text))
     result = lsec(api, "ingest", tmp_path / name, "--json")
     answer = msgspec.json.decode(result.stdout)
     assert api.seen_ids == ["a", "b"]
@@ -74,11 +78,79 @@ def test_what_only_begins_like_an_array_is_refused_before_anything_is_sent(
     assert api.requests == []
 
 
-def test_a_file_that_is_no_gzip_is_named(api: MoodyApi, tmp_path: Path) -> None:
-    (tmp_path / "events.ndjson.gz").write_text(lines(2))
-    result = lsec(api, "ingest", tmp_path / "events.ndjson.gz")
+@pytest.mark.parametrize("packing", PACKERS)
+def test_lines_of_several_packed_parts_are_one_file(api: MoodyApi, tmp_path: Path, packing: str) -> None:
+    file = tmp_path / f"events.ndjson{packing}"
+    pack = PACKERS[packing]
+    file.write_bytes(pack(b'{"event_id":"a"}\n{"event_') + pack(b'id":"b"}\n\n{"event_id":"c"}'))
+    assert lsec(api, "ingest", file).exit_code == 0
+    assert api.seen_ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_a_file_that_is_not_packed_as_it_says_is_named(api: MoodyApi, tmp_path: Path, packing: str) -> None:
+    (tmp_path / f"events.ndjson{packing}").write_text(lines(2))
+    result = lsec(api, "ingest", tmp_path / f"events.ndjson{packing}")
     assert result.exit_code == 1
-    assert "events.ndjson.gz cannot be read" in result.stderr
+    assert f"events.ndjson{packing} cannot be read" in result.stderr
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_a_packed_file_that_breaks_off_is_an_error(api: MoodyApi, tmp_path: Path, packing: str) -> None:
+    file = tmp_path / f"events.ndjson{packing}"
+    file.write_bytes(PACKERS[packing](lines(1000).encode())[:-2])
+    result = lsec(api, "ingest", file, "--batch", "10")
+    assert result.exit_code == 1
+    assert f"events.ndjson{packing} cannot be read" in result.stderr
+
+
+def test_rejected_events_are_written_with_the_reason_mended_and_sent_again(
+    api: MoodyApi, tmp_path: Path
+) -> None:
+    file, rejects = tmp_path / "events.ndjson", tmp_path / "rejects.ndjson"
+    file.write_text('{"event_id":"a"}\n{"id":"b"}\n{"event_id":"c}\n')
+    result = lsec(api, "ingest", file, "--rejects", rejects)
+    assert result.exit_code == 1
+    assert "1 accepted, 0 duplicates, 2 rejected" in result.stdout
+    found = [msgspec.json.decode(line) for line in rejects.read_bytes().splitlines()]
+    reason = {"field": "event_id", "reason": "missing"}
+    assert found == [
+        {"place": f"{file}, line 2", **reason, "event": {"id": "b"}},
+        {"place": f"{file}, line 3", **reason, "event": '{"event_id":"c}'},
+    ]
+    assert lsec(api, "ingest", rejects).exit_code == 1
+    assert api.seen_ids == ["a"]
+    rejects.write_text(rejects.read_text().replace('"id"', '"event_id"').replace('c}"', 'c\\"}"'))
+    assert lsec(api, "ingest", rejects).exit_code == 0
+    assert api.seen_ids == ["a", "b", "c"]
+
+
+def test_rejected_events_are_not_written_over_the_file_that_is_read(api: MoodyApi, tmp_path: Path) -> None:
+    (tmp_path / "rejects.ndjson").write_text(lines(1))
+    result = lsec(api, "ingest", tmp_path / "rejects.ndjson", "--rejects", tmp_path / "rejects.ndjson")
+    assert result.exit_code == 1
+    assert (tmp_path / "rejects.ndjson").read_text() == lines(1)
+
+
+def test_people_see_the_first_twenty_rejections_and_machines_all(api: MoodyApi) -> None:
+    result = lsec(api, "ingest", "-", stdin="{}\n" * 50)
+    assert "-, line 1: event_id: missing" in result.stderr
+    assert result.stderr.count("missing") == 20
+    assert "… and 30 more" in result.stderr
+    answer = msgspec.json.decode(lsec(api, "ingest", "-", "--json", stdin="{}\n" * 50).stdout)
+    assert [bad["index"] for bad in answer["rejected"]] == list(range(50))
+    assert (answer["num_rejected"], answer["complete"]) == (50, True)
+
+
+def test_a_backfill_waits_for_live_events_over_one_connection(api: MoodyApi, tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_text(lines(9))
+    api.lag_ages_s = [0.0, 6.0]
+    api.answers_after_s = 0.02
+    result = lsec(api, "ingest", tmp_path / "events.ndjson", "--backfill", "--batch", "3", "--no-wait")
+    assert result.exit_code == 0
+    assert api.lag_polls == 3
+    assert api.most_at_once == 1
 
 
 def test_a_folder_is_called_one(api: MoodyApi, tmp_path: Path) -> None:
@@ -95,24 +167,6 @@ def test_the_index_and_the_place_of_a_rejection_mean_the_same_line(api: MoodyApi
     (bad,) = msgspec.json.decode(result.stdout)["rejected"]
     assert result.exit_code == 1
     assert (bad["index"], bad["place"]) == (4, f"{tmp_path / 'b.ndjson'}, line 5")
-
-
-def test_ctrl_c_says_how_much_was_sent_and_that_the_command_goes_on(api: MoodyApi, tmp_path: Path) -> None:
-    (tmp_path / "events.ndjson").write_text(lines(10))
-    api.moods = ["well", *["busy"] * 100]
-    command = [sys.executable, "-c", "from lsec.cli.main import app; app()", "ingest"]
-    options = ["--batch", "4", "--url", api.url, "--key", "k", str(tmp_path / "events.ndjson")]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 30
-        while len(api.requests) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Stopped: 4 of 10 events were sent. The same command again goes on" in stderr
-    api.moods = []
-    again = lsec(api, "ingest", tmp_path / "events.ndjson", "--json")
-    assert msgspec.json.decode(again.stdout)["duplicates"] == 4
 
 
 def test_an_error_of_the_api_under_json_carries_its_status(api: MoodyApi) -> None:

@@ -1,5 +1,6 @@
 """A small API on a real port that misbehaves as a test asks it to."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 import uvicorn
+import zstandard
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -34,16 +36,29 @@ class MoodyApi:
     requests: list[Request] = field(default_factory=list)
     request_times: list[float] = field(default_factory=list)
     progress_streams: int = 0
+    live_streams: int = 0
     lag_polls: int = 0
+    lag_ages_s: list[float] = field(default_factory=list)
+    """How old the oldest event is that is not in the graph, at one look after the other; then it is 0."""
+    retry_after_s: int = 1
+    answers_after_s: float = 0.0
+    at_once: int = 0
+    most_at_once: int = 0
 
     async def events(self, request: Request) -> Response:
         self.requests.append(request)
         self.request_times.append(time.monotonic())
         body = await request.body()
+        if request.headers.get("content-encoding") == "zstd":
+            body = zstandard.decompress(body)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.answers_after_s)
+        self.at_once -= 1
         mood = self.moods.pop(0) if self.moods else "well"
         if mood == "busy":
             problem = {"title": "Overloaded", "status": 503, "detail": "backlog"}
-            return JSONResponse(problem, 503, {"Retry-After": "1"})
+            return JSONResponse(problem, 503, {"Retry-After": str(self.retry_after_s)})
         if mood == "refuse":
             problem = {"title": "Not allowed", "status": 403, "detail": "no", "remedy": "Ask for a key."}
             return JSONResponse(problem, 403)
@@ -70,9 +85,12 @@ class MoodyApi:
     async def lag(self, request: Request) -> Response:
         self.requests.append(request)
         self.lag_polls += 1
-        committed = min(7, 2 * self.lag_polls)
-        shard = {"shard": 0, "appended": 7, "committed": committed, "backlog_events": 7 - committed}
-        return JSONResponse({"backlog_events": 7 - committed, "shards": [shard], "dead_letters": 0})
+        backlog = 7 - min(7, 2 * self.lag_polls)
+        appended = 7 + len(self.seen_ids)
+        shard = {"shard": 0, "appended": appended, "committed": appended - backlog, "backlog_events": backlog}
+        age_s = self.lag_ages_s.pop(0) if self.lag_ages_s else 0.0
+        lag = {"backlog_events": backlog, "oldest_uncommitted_age_s": age_s, "shards": [shard]}
+        return JSONResponse(lag | {"dead_letters": 0})
 
     async def progress(self, request: Request) -> Response:
         self.requests.append(request)
@@ -86,6 +104,24 @@ class MoodyApi:
             raise ConnectionAbortedError
         yield 'event: progress\ndata: {"id": "trn_1", "status": "succeeded",\ndata: "percent": 100}\n\n'
         yield "event: done\ndata: {}\n\n"
+
+    async def live(self, request: Request) -> Response:
+        """Breaks off after the first event; goes on, and then refuses."""
+        self.requests.append(request)
+        self.live_streams += 1
+        if self.live_streams > 2:
+            return JSONResponse({"title": "Not allowed", "status": 403, "detail": "no"}, 403)
+        return StreamingResponse(self._live(self.live_streams), media_type="text/event-stream")
+
+    async def _live(self, stream: int) -> AsyncIterator[str]:
+        yield "retry: 1000\nid: 0:0-0.0\n\n"
+        event = '"at":"2026-01-01T00:00:00Z","user_id":"u1","product_id":"p[1]","amount":5}'
+        if stream == 1:
+            yield f'id: 0:1-0.1\nevent: user.bought\ndata: {{"type":"user.bought","event_id":"e1",{event}\n\n'
+            yield ": waiting\nid: 0:2-0.7\n\n"
+            raise ConnectionAbortedError
+        yield 'id: 0:8-0.9\nevent: gap\ndata: {"shard":0,"num_events":2,"reason":"Trimmed."}\n\n'
+        yield f'id: 0:9-0.10\nevent: user.viewed\ndata: {{"type":"user.viewed","event_id":"e2",{event}\n\n'
 
     async def slates(self, request: Request) -> Response:
         self.requests.append(request)
@@ -134,6 +170,7 @@ class MoodyApi:
         return [
             Route("/v1/events", self.events, methods=["POST"]),
             Route("/v1/events/lag", self.lag),
+            Route("/v1/events/live", self.live),
             Route("/v1/trainings/trn_1/progress", self.progress),
             Route("/v1/trainings/trn_2", self.failed_training),
             Route("/v1/trainings/trn_2/progress", self.failed_progress),

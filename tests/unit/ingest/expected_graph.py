@@ -4,19 +4,25 @@ A graph is a dict from a record's key to its properties, times in ms; nodes have
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from graph_schema import events as ev
-from workers.ingest.aggregate import MINUTE_MS, utc_day
 
+MINUTE_MS = 60_000
 Graph = dict[tuple[Any, ...], dict[str, Any]]
 
 
-def expected_graph(events: Sequence[ev.Event]) -> Graph:
-    """The graph of the events, each of which counts once; without minutes if someone erased data.
+def utc_day(at_ms: int) -> date:
+    """The UTC day of a moment."""
+    return date(1970, 1, 1) + timedelta(milliseconds=at_ms)
 
-    A minute keeps what it counted before an erasure, so there the order does matter.
+
+def expected_graph(events: Sequence[ev.Event]) -> Graph:
+    """The graph of the events, each of which counts once.
+
+    Its minutes are what Neo4j holds only if nobody in a stream erased data: a minute keeps what it counted
+    before an erasure, so there the order does matter.
     """
     until: dict[str, date] = {}
     for event in events:
@@ -35,8 +41,7 @@ def expected_graph(events: Sequence[ev.Event]) -> Graph:
     _add_states(graph, kept)
     _add_records(graph, kept)
     _add_purchases(graph, kept)
-    if not until:
-        _add_minutes(graph, kept)
+    _add_minutes(graph, kept)
     return graph
 
 
@@ -104,6 +109,7 @@ def _add_states(graph: Graph, events: Sequence[ev.Event]) -> None:
 
 
 def _add_records(graph: Graph, events: Sequence[ev.Event]) -> None:
+    categories: dict[str, tuple[str, ...]] = {}
     for event in sorted(events, key=lambda each: (each.at_ms, each.event_id)):
         record = {"record_at": event.at_ms, "record_event_id": event.event_id}
         match event:
@@ -112,14 +118,13 @@ def _add_records(graph: Graph, events: Sequence[ev.Event]) -> None:
             case ev.StreamerUpserted():
                 graph["Streamer", event.streamer_id] = record | {"name": event.name}
             case ev.ProductUpserted():
-                for key in [k for k in graph if k[:2] == ("IN", event.product_id)]:
-                    del graph[key]
-                for category_id in event.categories:
-                    graph["IN", event.product_id, category_id] = {}
+                categories[event.product_id] = event.categories
                 fields = {name: getattr(event, name) for name in ("name", "price", "in_stock", "hidden")}
                 if event.expires_at is not None:
                     fields["expires_at"] = ev.epoch_ms(event.expires_at)
                 graph["Product", event.product_id] = record | fields
+    for product_id, of_product in categories.items():
+        graph.update({("IN", product_id, category_id): {} for category_id in of_product})
 
 
 def _add_purchases(graph: Graph, events: Sequence[ev.Event]) -> None:

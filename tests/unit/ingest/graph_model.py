@@ -18,11 +18,49 @@ _KEYS = {
     "ingest/merge_sells": ("SELLS", "streamer_id", "product_id"),
     "ingest/merge_showcased": ("SHOWCASED", "stream_id", "product_id"),
 }
+_TIMES = ("first_at", "last_at")
+_COLUMNS = {
+    "ingest/merge_follows": ("user_id", "streamer_id", "at"),
+    "ingest/merge_unfollows": ("user_id", "streamer_id", "at"),
+    "ingest/merge_dismissed": ("user_id", "product_id", "at"),
+    "ingest/merge_watched": ("user_id", "streamer_id", "stream_id", "day", "seconds", *_TIMES),
+    "ingest/merge_engaged": (
+        *("user_id", "streamer_id", "stream_id", "day"),
+        *("comments", "likes", "gifts", "shares", *_TIMES),
+    ),
+    "ingest/merge_viewed": ("user_id", "product_id", "streamer_id", "stream_id", "day", "count", *_TIMES),
+    "ingest/merge_carted": ("user_id", "product_id", "streamer_id", "stream_id", "day", "count", *_TIMES),
+    "ingest/merge_impressed": (
+        *("user_id", "product_id", "release_id", "day"),
+        *("count", "min_position", *_TIMES),
+    ),
+    "ingest/merge_sells": ("streamer_id", "product_id", "count", *_TIMES),
+    "ingest/merge_showcased": ("stream_id", "product_id", "count", *_TIMES),
+    "ingest/create_purchases": (
+        *("user_id", "product_id", "streamer_id", "stream_id"),
+        *("event_id", "quantity", "amount", "at"),
+    ),
+    "ingest/merge_minutes": ("stream_id", "at", "num_joined", "num_views", "num_carts", "num_purchases"),
+}
+"""What the statements take the places of their rows for; the others have rows that say it themselves."""
 _RECORDS = {
     "ingest/upsert_products": "Product",
     "ingest/upsert_users": "User",
     "ingest/upsert_streamers": "Streamer",
 }
+
+
+def named_rows(statement: rows.Statement) -> list[dict[str, Any]]:
+    """The statement's rows by name, with the values that their places in the tables stand for."""
+    names = _COLUMNS.get(statement.name)
+    if names is None:
+        return list(statement.batch["rows"])
+    tables = [table for name, table in statement.batch.items() if name != "rows"]
+    named = []
+    for row in statement.batch["rows"]:
+        values = [table[place] for table, place in zip(tables, row, strict=False)] + row[len(tables) :]
+        named.append(dict(zip(names, values, strict=True)))
+    return named
 
 
 class GraphModel:
@@ -45,12 +83,12 @@ class GraphModel:
         ):
             for node_id in ids:
                 self.graph.setdefault((label, node_id), {})
-        for statement, of_statement in rows.record_rows(batch).items():
-            for row in of_statement:
-                self._merge(statement, row)
+        for statement in rows.record_statements(batch):
+            for row in named_rows(statement):
+                self._merge(statement.name, row)
         self._watch(batch)
         self._buy(batch)
-        for row in rows.minute_rows(batch.minutes):
+        for row in named_rows(rows.minutes(batch.minutes)):
             minute = self.graph.setdefault(("Minute", row["stream_id"], row["at"]), {})
             for name in ("num_joined", "num_views", "num_carts", "num_purchases"):
                 minute[name] = minute.get(name, 0) + row[name]
@@ -112,7 +150,7 @@ class GraphModel:
 
     def _watch(self, batch: Batch) -> None:
         names = ("WATCHED", "user_id", "streamer_id", "stream_id", "day")
-        for row in rows.watched_rows(batch):
+        for row in named_rows(rows.watched(batch)):
             old = self._count(names, row)
             if row["stream_id"] and (old is None or old > row["first_at"]):
                 for at, change in ((row["first_at"], 1), (old, -1)):
@@ -122,13 +160,15 @@ class GraphModel:
 
     def _buy(self, batch: Batch) -> None:
         bought = {key[3]: key for key in self.graph if key[0] == "BOUGHT"}
-        for row in rows.refund_rows(batch):
+        for row in named_rows(rows.refunds(batch)):
             refund = self.graph.setdefault(("Refund", row["purchase_event_id"]), {"at": 0, "user_id": ""})
             if (refund["at"], refund["user_id"]) < (row["at"], row["user_id"]):
                 refund.update(at=row["at"], user_id=row["user_id"])
             if key := bought.get(row["purchase_event_id"]):
                 self.graph[key]["refunded_at"] = refund["at"]
-        for row in rows.purchase_rows(batch, bought):
+        for row in named_rows(rows.purchases(batch)):
+            if row["event_id"] in bought:
+                continue
             key = ("BOUGHT", row.pop("user_id"), row.pop("product_id"), row.pop("event_id"))
             if ("Refund", key[3]) in self.graph:
                 row["refunded_at"] = self.graph["Refund", key[3]]["at"]

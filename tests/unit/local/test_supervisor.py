@@ -96,6 +96,22 @@ def test_a_crashed_child_is_started_again_and_recorded(tmp_path: Path) -> None:
     assert "valkey.log" in crash.message
 
 
+def test_a_child_that_waits_for_another_one_does_not_keep_it_from_starting_again(tmp_path: Path) -> None:
+    valkey = service("valkey")
+
+    def needs_valkey(_: Settings) -> bool:
+        return run.supervisor.children[0].popen.poll() is None
+
+    run = Run(tmp_path, Stage((valkey, service("ingester", ready=needs_valkey))))
+    run.supervisor.start()
+    for child in reversed(run.supervisor.children):
+        child.popen.kill()
+        child.popen.wait()
+    wait_for(lambda: run.kinds("ready").count("valkey") == run.kinds("ready").count("ingester") == 2)
+    run.supervisor.stop()
+    run.supervisor.check()
+
+
 def test_a_child_that_keeps_crashing_ends_the_stack_with_the_reason(tmp_path: Path) -> None:
     run = Run(tmp_path, Stage((service("neo4j"), service("worker", "import time; time.sleep(0.2); exit(7)"))))
     run.supervisor.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -10,13 +11,15 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from graph_schema.events import EVENT_CLASSES, EVENTS_VERSION, Event
-from lsec.api.dependencies import Services, ServicesDep, json_response, read_body, requires
+from lsec.api.bodies import read_body
+from lsec.api.dependencies import Services, ServicesDep, json_response, requires
 from lsec.api.openapi import problems
-from lsec.api.stores.releases import count_dead_letters
+from lsec.core.cloud_events import BATCH_TYPE, STRUCTURED_TYPE, as_structured
 from lsec.core.errors import NothingAccepted
 from lsec.core.event_body import ParsedBody, Rejection, parse_body
 from lsec.core.event_log import shard_of
 from lsec.core.ledger import Scope, utc_now
+from lsec.core.logs import REQUEST_ID, note
 
 WAIT = "Answer once all events are in the graph, or in the dead letters where they cannot go into the graph"
 LARGE_BODY_BYTES = 64 * 1024
@@ -32,13 +35,25 @@ EXAMPLE = {
     "streamer_id": "s1",
     "stream_id": "live-7",
 }
+CLOUD_EXAMPLE = {
+    "specversion": "1.0",
+    "source": "/shop/checkout",
+    "id": "order-1001",
+    "type": "user.bought",
+    "time": "2026-01-31T12:00:00Z",
+    "data": {"user_id": "u1", "product_id": "p1", "quantity": 1, "amount": 1999},
+}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "One event, a JSON array of events, or NDJSON. The schema: GET /v1/events/schema.",
+        "description": "One event, a JSON array of events, or NDJSON; the same as CloudEvents 1.0, where "
+        "`source|id` is the `event_id`. Plain, or in Content-Encoding gzip or zstd. The schema: "
+        "GET /v1/events/schema.",
         "content": {
             "application/json": {"schema": {"type": ["object", "array"]}, "example": EXAMPLE},
             "application/x-ndjson": {"schema": {"type": "string"}},
+            STRUCTURED_TYPE: {"schema": {"type": "object"}, "example": CLOUD_EXAMPLE},
+            BATCH_TYPE: {"schema": {"type": "array", "items": {"type": "object"}}},
         },
     }
 }
@@ -112,7 +127,7 @@ class Appended:
     response_model=Receipt,
     responses={
         200: {"model": Receipt, "description": "Committed (wait), or valid (dry_run)"},
-        **problems(400, 413),
+        **problems(400, 413, 415),
     },
     dependencies=[requires(Scope.INGEST)],
     openapi_extra=_BODY,
@@ -130,25 +145,27 @@ async def post_events(
     Repeat the same request after any error: what was kept is recognised by its `event_id`.
     """
     body = await read_body(request, max_bytes=services.settings.max_body_bytes)
-    parsed = await _parse(services, body, request.headers.get("content-type", ""))
+    parsed = await _parse(services, request.headers, body)
+    note(rejected=len(parsed.rejected))
     if not parsed.events:
         raise _nothing_accepted(parsed.rejected)
     if dry_run:
         return _receipt(200, Appended(accepted=len(parsed.events)), parsed.rejected, committed=False)
     services.event_log.check_load()
     appended = await _append(services, [event for _, event in parsed.events])
+    note(accepted=appended.accepted, duplicates=appended.duplicates, positions=appended.positions)
     committed = wait and await services.event_log.wait_committed(appended.totals, timeout_s=timeout_s)
     return _receipt(200 if committed else 202, appended, parsed.rejected, committed=committed)
 
 
-async def _parse(services: Services, body: bytes, content_type: str) -> ParsedBody:
+async def _parse(services: Services, headers: Mapping[str, str], body: bytes) -> ParsedBody:
     def parse() -> ParsedBody:
         return parse_body(
-            body,
-            content_type,
+            *as_structured(headers, body),
             now=utc_now(),
             currency=services.settings.currency,
             max_events=services.settings.max_events_per_request,
+            retention_days=services.settings.retention_days,
         )
 
     return await asyncio.to_thread(parse) if len(body) > LARGE_BODY_BYTES else parse()
@@ -158,9 +175,9 @@ async def _append(services: Services, events: list[Event]) -> Appended:
     by_shard: defaultdict[int, list[Event]] = defaultdict(list)
     for event in events:
         by_shard[shard_of(event, services.settings.shards)].append(event)
-    outcome = Appended()
+    outcome, request_id = Appended(), REQUEST_ID.get()
     for shard, shard_events in sorted(by_shard.items()):
-        result = await services.event_log.append(shard_events, shard=shard)
+        result = await services.event_log.append(shard_events, shard=shard, request_id=request_id)
         outcome.accepted += result.num_accepted
         outcome.duplicates += len(result.duplicates)
         outcome.totals[shard] = result.total
@@ -207,7 +224,7 @@ async def get_lag(services: ServicesDep) -> Response:
             "backlog_events": sum(shard.backlog_events for shard in shards),
             "oldest_uncommitted_age_s": max(shard.age_s for shard in shards),
             "shards": shards,
-            "dead_letters": await count_dead_letters(services.ledger),
+            "dead_letters": await services.dead_letters.count_open(),
         }
     )
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from lsec.api.dependencies import LedgerId, ServicesDep, json_response, requires
 from lsec.api.openapi import problems
-from lsec.core.artifact import Artifact
+from lsec.api.stores.erasures import ErasureStore
+from lsec.core.artifact import ERASED_ID, Artifact
 from lsec.core.ledger import ReleaseRecord, Scope
 
 SLATES_PER_CHUNK = 200
@@ -68,10 +69,10 @@ async def get_release(services: ServicesDep, release_id: LedgerId) -> Response:
     },
 )
 async def get_slates(services: ServicesDep, release_id: LedgerId) -> StreamingResponse:
-    """Stream the release's slates as they were computed: filter what was bought since."""
+    """Stream the release's slates as they were computed, without users who are being erased."""
     await services.releases.get(release_id)
     artifact = await services.follower.open(release_id)
-    return StreamingResponse(_slate_lines(artifact), media_type=NDJSON)
+    return StreamingResponse(_slate_lines(artifact, services.erasures), media_type=NDJSON)
 
 
 def _release_json(release: ReleaseRecord, active_id: str | None) -> dict[str, Any]:
@@ -79,15 +80,22 @@ def _release_json(release: ReleaseRecord, active_id: str | None) -> dict[str, An
     return {name: getattr(release, name) for name in names} | {"active": release.id == active_id}
 
 
-def _slate_lines(artifact: Artifact) -> Iterator[bytes]:
+def _slate_lines(artifact: Artifact, erasures: ErasureStore) -> Iterator[bytes]:
     """The lines, some users at a time; Starlette runs this in a thread."""
     num_users = len(artifact.user_ids)
     for start in range(0, num_users, SLATES_PER_CHUNK):
         rows = range(start, min(start + SLATES_PER_CHUNK, num_users))
-        yield b"".join([_slate_line(artifact, row) for row in rows])
+        users = [(row, artifact.user_ids[row].decode()) for row in rows]
+        yield b"".join(
+            [
+                _slate_line(artifact, row, user_id)
+                for row, user_id in users
+                if user_id != ERASED_ID and user_id not in erasures.leaving
+            ]
+        )
 
 
-def _slate_line(artifact: Artifact, row: int) -> bytes:
+def _slate_line(artifact: Artifact, row: int, user_id: str) -> bytes:
     products = [{"product_id": product_id, "score": score} for product_id, score in artifact.slate(row)]
-    line = {"user_id": artifact.user_ids[row].decode(), "products": products}
+    line = {"user_id": user_id, "products": products}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

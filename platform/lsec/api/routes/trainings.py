@@ -19,13 +19,13 @@ from pydantic import (
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from graph_schema.vocabulary import MAX_ID_LENGTH
+from lsec.api.bodies import read_body
 from lsec.api.dependencies import (
     ID_PATTERN,
     LedgerId,
     Moment,
     ServicesDep,
     json_response,
-    read_body,
     requires,
 )
 from lsec.api.openapi import problems
@@ -133,7 +133,7 @@ def parse_request(body: bytes) -> TrainingRequest:
     summary="Ask for a training",
     status_code=202,
     response_model=TrainingOut,
-    responses=problems(400, 413),
+    responses=problems(400, 413, 415),
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": TrainingRequest.model_json_schema()}}}
     },

@@ -7,11 +7,14 @@ from pathlib import Path
 from neo4j.exceptions import DriverError, Neo4jError
 
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
-from lsec.core.artifact import Artifact, open_artifact
+from lsec.core.artifact import MANIFEST, Artifact, open_artifact
 from lsec.core.errors import ArtifactError, NotFound
 from lsec.core.settings import Settings
 
 FOLLOW_EVERY_S = 0.5
+
+FileMark = tuple[int, int]
+"""A file's inode and time of change."""
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ class ReleaseFollower:
         self._graph = graph
         self._artifacts_path = settings.artifacts_path
         self._complained_of: str | None = None
+        self._current_mark: FileMark | None = None
         self.current: Artifact | None = None
         """What requests are answered from: one assignment swaps it, and a request reads it once."""
 
@@ -41,13 +45,16 @@ class ReleaseFollower:
             await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def refresh(self) -> None:
-        """Open the artifact that the pointer shows, if it is not the one served."""
+        """Open the artifact that the pointer shows, if it is not the one served, or was replaced."""
         release_id = await self.active_id()
         if release_id is None:
             self.current = None
-        elif self.current is None or self.current.manifest.release_id != release_id:
+            return
+        mark = await asyncio.to_thread(self._mark, release_id)
+        is_other = self.current is None or self.current.manifest.release_id != release_id
+        if is_other or mark not in (None, self._current_mark):
             try:
-                self.current = await self._open(release_id)
+                self.current, self._current_mark = await asyncio.to_thread(self._open, release_id)
                 log.info("serving release %s", release_id)
             except (ArtifactError, OSError):
                 if self._complained_of != release_id:
@@ -61,10 +68,23 @@ class ReleaseFollower:
             return current
         if not await asyncio.to_thread(self._folder(release_id).is_dir):
             raise NotFound(f"The artifact of release {release_id} is not kept here.")
-        return await self._open(release_id)
+        return (await asyncio.to_thread(self._open, release_id))[0]
 
-    async def _open(self, release_id: str) -> Artifact:
-        return await asyncio.to_thread(open_artifact, self._folder(release_id))
+    def _open(self, release_id: str) -> tuple[Artifact, FileMark | None]:
+        """The artifact with its manifest's mark, opened anew if an erasure replaced the folder meanwhile."""
+        while True:
+            mark = self._mark(release_id)
+            artifact = open_artifact(self._folder(release_id))
+            if self._mark(release_id) == mark:
+                return artifact, mark
+
+    def _mark(self, release_id: str) -> FileMark | None:
+        """What changes when an erasure replaces the artifact; None for the moment that it is away."""
+        try:
+            found = (self._folder(release_id) / MANIFEST).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _folder(self, release_id: str) -> Path:
         return self._artifacts_path / release_id

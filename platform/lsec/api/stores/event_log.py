@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +17,7 @@ from graph_schema.events import Event
 from lsec.core.errors import Overloaded
 from lsec.core.event_log import (
     APPEND_SCRIPT,
+    START_POSITION,
     AppendResult,
     Committed,
     LogKeys,
@@ -32,6 +33,7 @@ FOLLOW_BLOCK_MS = 1_000
 LOAD_EVERY_S = 1.0
 RETRY_AFTER_S = 5
 MAX_CONNECTIONS = 64
+CHUNKS_PER_READ = 50
 
 _News = list[tuple[bytes, list[tuple[bytes, object]]]]
 """An XREAD reply: streams with their new entries."""
@@ -50,6 +52,15 @@ class ShardLag:
     backlog_events: int
     age_s: float
     """Seconds since the oldest uncommitted chunk was appended; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event is in the log: its number in its shard, and whether the graph is past it."""
+
+    shard: int
+    number: int
+    is_committed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +97,10 @@ class EventLog:
         self._moved = asyncio.Event()
         self._load = Load()
 
-    async def append(self, events: Sequence[Event], *, shard: int) -> AppendResult:
+    async def append(self, events: Sequence[Event], *, shard: int, request_id: str = "") -> AppendResult:
         """Append what is new of the events as one chunk; again, only what was not kept yet."""
-        keys, arguments = append_arguments(events, shard=shard, window_s=self._settings.dedup_window_s)
+        window_s = self._settings.dedup_window_s
+        keys, arguments = append_arguments(events, shard=shard, window_s=window_s, request_id=request_id)
         return parse_append_reply(await self._append(keys=keys, args=arguments))
 
     def check_load(self) -> None:
@@ -149,16 +161,41 @@ class EventLog:
                 pipe.hgetall(keys.committed)
             return [parse_committed(fields) for fields in await pipe.execute()]
 
+    async def places(self, event_id: str) -> list[Place]:
+        """Where the event is, within the window; in more than one shard if a replay moved it."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for keys in self._keys:
+                pipe.get(keys.id_prefix + event_id)
+                pipe.hgetall(keys.committed)
+            replies = await pipe.execute()
+        return [
+            Place(shard, int(number), parse_committed(committed).total >= int(number))
+            for shard, (number, committed) in enumerate(zip(replies[::2], replies[1::2], strict=True))
+            if number is not None
+        ]
+
     async def watch_load(self) -> None:
         """Measure the load every second, for ever."""
         while True:
             try:
                 shards = await self.lag()
-                memory = await self._client.info("memory")
-                self._load = Load(sum(s.backlog_events for s in shards), int(memory["used_memory"]))
+                used_bytes = await self.used_memory_bytes()
+                self._load = Load(sum(s.backlog_events for s in shards), used_bytes)
             except (RedisError, OSError):
                 log.debug("the event log's load cannot be measured", exc_info=True)
             await asyncio.sleep(LOAD_EVERY_S)
+
+    async def used_memory_bytes(self) -> int:
+        """What the log's server has in memory."""
+        return int((await self._client.info("memory"))["used_memory"])
+
+    async def ingest_stats(self) -> list[dict[str, int]]:
+        """What the ingester of each shard has counted."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for keys in self._keys:
+                pipe.hgetall(keys.stats)
+            replies = await pipe.execute()
+        return [{name.decode(): int(value) for name, value in reply.items()} for reply in replies]
 
     async def lag(self) -> list[ShardLag]:
         """How far the graph is behind, shard by shard."""
@@ -173,6 +210,18 @@ class EventLog:
             _shard_lag(shard, committed, replies[2 * shard], replies[2 * shard + 1], now_ms)
             for shard, committed in enumerate(commits)
         ]
+
+    async def chunks(self) -> AsyncIterator[tuple[str, bytes, int]]:
+        """Every chunk that the log holds, with its entry's id and its number of events."""
+        for keys in self._keys:
+            after = START_POSITION
+            while True:
+                entries = await self._client.xrange(keys.log, f"({after}", count=CHUNKS_PER_READ)
+                if not entries:
+                    break
+                for entry_id, fields in cast(list[tuple[bytes, dict[bytes, bytes]]], entries):
+                    after = entry_id.decode()
+                    yield after, fields.get(b"c", b""), int(fields.get(b"n", 0))
 
     async def check(self) -> None:
         """Run a real query."""

@@ -1,5 +1,6 @@
 """Read queries on the graph, by name: read access mode, typed parameters, a timeout."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import neo4j
@@ -45,6 +46,17 @@ class Graph:
         async with self._driver.session(default_access_mode=neo4j.READ_ACCESS, fetch_size=-1) as session:
             result = await session.run(statement, parameters)
             return await result.data()
+
+    async def stream(
+        self, name: str, *, timeout_s: float, **parameters: Any
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The rows of a named read query as they come, however many there are."""
+        query = load_query(name)
+        assert query.mode == "read"
+        async with self._driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+            result = await session.run(neo4j.Query(query.text, timeout=timeout_s), parameters)
+            async for record in result:
+                yield record.data()
 
     async def check(self) -> None:
         """Run a real query."""

@@ -55,6 +55,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
+    # What is deleted is overwritten, so that the file forgets whom it should.
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 

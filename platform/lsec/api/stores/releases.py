@@ -1,12 +1,12 @@
-"""Releases and dead letters as the ledger records them."""
+"""Releases as the ledger records them."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from lsec.api.stores.ledger import Ledger
 from lsec.core.errors import NotFound
-from lsec.core.ledger import ApiKey, DeadLetter, ReleaseRecord
+from lsec.core.ledger import ApiKey, ReleaseRecord
 
 
 class ReleaseStore:
@@ -28,12 +28,6 @@ class ReleaseStore:
         if release is None:
             raise NotFound(f"There is no release {release_id}.")
         return release
-
-
-async def count_dead_letters(ledger: Ledger) -> int:
-    """Events that the ingester set aside."""
-    async with ledger.read() as session:
-        return await session.scalar(select(func.count()).select_from(DeadLetter)) or 0
 
 
 async def check_ledger(ledger: Ledger) -> None:

@@ -1,0 +1,147 @@
+"""Files forget users: artifacts are rewritten, runs that are over lose what they hold."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsec.core.artifact import Artifact, open_artifact
+from lsec.core.settings import Settings
+from tests.unit.test_artifact import written
+from tests.unit.training.markets import write_snapshot
+from workers.upkeep.files import clean_artifacts, clean_run
+from workers.upkeep.scrub import recover, scrub
+
+GONE = ["u7", "u59"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An artifact among others of a folder."""
+    made, _, _ = written(tmp_path / "made")
+    (tmp_path / "artifacts").mkdir()
+    return made.rename(tmp_path / "artifacts" / "rel_1")
+
+
+def held(artifact: Artifact, user_id: str) -> tuple[list[tuple[str, float]], list[int], list[float]]:
+    row = artifact.user_row(user_id)
+    assert row is not None
+    return artifact.slate(row), artifact.bought(row).tolist(), artifact.user_vectors[row].tolist()
+
+
+def test_erased_users_are_gone_and_all_others_as_before(folder: Path) -> None:
+    before = open_artifact(folder)
+    users = [id_.decode() for id_ in before.user_ids.tolist()]
+    kept = {user_id: held(before, user_id) for user_id in users if user_id not in GONE}
+    num_gone = sum(len(held(before, user_id)[1]) for user_id in GONE)
+    assert num_gone
+    assert scrub(folder, [*GONE, "nobody"])
+    after = open_artifact(folder, verify=True)
+    assert [after.user_row(user_id) for user_id in GONE] == [None, None]
+    assert {user_id: held(after, user_id) for user_id in kept} == kept
+    assert after.manifest.counts["buys"] == before.manifest.counts["buys"] - num_gone
+    for row in (users.index(user_id) for user_id in GONE):
+        assert after.slate(row) == []
+        assert not after.bought(row).size
+        assert not after.user_vectors[row].any()
+    assert all(each.is_relative_to(folder) for each in folder.parent.rglob("*") if each != folder)
+
+
+def test_no_file_holds_the_ids(folder: Path) -> None:
+    scrub(folder, ["u59"])
+    assert not [path for path in folder.iterdir() if b"u59" in path.read_bytes()]
+
+
+def test_scrubbing_again_changes_nothing(folder: Path) -> None:
+    assert scrub(folder, GONE)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert not scrub(folder, GONE)
+    assert scrub(folder, ["u8"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} != before
+    assert open_artifact(folder, verify=True).user_row("u8") is None
+
+
+def test_an_artifact_that_is_open_stays_readable(folder: Path) -> None:
+    opened = open_artifact(folder)
+    before = held(opened, "u8")
+    scrub(folder, GONE)
+    assert held(opened, "u8") == before
+
+
+@pytest.mark.parametrize("left", ["scrubbed.partial", "scrubbed", "before and scrubbed", "before"])
+def test_a_kill_at_any_point_leaves_an_artifact_that_the_next_time_cleans(folder: Path, left: str) -> None:
+    old = shutil.copytree(folder, folder.parent / "copy")
+    scrub(folder, GONE)
+    new = folder.rename(folder.parent / "new")
+    beside = {name: folder.with_name(f".rel_1.{name}") for name in ("scrubbed.partial", "scrubbed", "before")}
+    if left == "scrubbed.partial":
+        old.rename(folder)
+        beside[left].mkdir()
+        (new / "user_ids.npy").rename(beside[left] / "user_ids.npy")
+    elif left == "scrubbed":
+        old.rename(folder)
+        new.rename(beside["scrubbed"])
+    elif left == "before and scrubbed":
+        old.rename(beside["before"])
+        new.rename(beside["scrubbed"])
+    else:
+        old.rename(beside["before"])
+        new.rename(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    recover(folder.parent)
+    scrub(folder, GONE)
+    artifact = open_artifact(folder, verify=True)
+    assert [artifact.user_row(user_id) for user_id in GONE] == [None, None]
+    assert [path.name for path in folder.parent.iterdir()] == ["rel_1"]
+
+
+def test_a_damaged_artifact_is_told_only_if_it_holds_a_user(folder: Path, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    (folder / "slates.npy").write_bytes(b"")
+    assert clean_artifacts(settings, ["nobody"]) == {}
+    assert "slates.npy" in clean_artifacts(settings, GONE)["rel_1"]
+
+
+def test_what_a_lost_run_was_moving_goes_with_the_user_in_it(folder: Path, tmp_path: Path) -> None:
+    part = folder.with_name(".rel_2.partial")
+    part.mkdir()
+    np.save(part / "user_ids.npy", np.array([b"u7"]))
+    settings = Settings(data_dir=tmp_path)
+    clean_artifacts(settings, ["u8"])
+    assert part.exists()
+    clean_artifacts(settings, ["u7"])
+    assert not part.exists()
+
+
+def run_folder(path: Path) -> Path:
+    write_snapshot(path / "snapshot")
+    for name in ("job.json", "trainer.log", "checkpoint.pt"):
+        (path / name).write_text("{}")
+    return path
+
+
+def test_a_run_loses_its_snapshot_with_the_user_in_it_and_no_other(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run")
+    (run / "snapshot.partial").mkdir()
+    clean_run(run, ["nobody"])
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoint.pt",
+        "job.json",
+        "snapshot",
+        "trainer.log",
+    ]
+    clean_run(run, ["nobody", "u7"])
+    assert sorted(path.name for path in run.iterdir()) == ["job.json", "trainer.log"]
+    clean_run(run, ["u7"])
+
+
+@pytest.mark.parametrize("half", ["users.parquet", "checkpoint.pt"])
+def test_a_run_that_was_cleaned_half_way_is_cleaned_to_the_end(tmp_path: Path, half: str) -> None:
+    run = run_folder(tmp_path / "run")
+    if half == "users.parquet":
+        (run / "snapshot" / half).unlink()
+    else:
+        shutil.rmtree(run / "snapshot")
+    clean_run(run, ["u7"])
+    assert sorted(path.name for path in run.iterdir()) == ["job.json", "trainer.log"]

@@ -1,0 +1,210 @@
+"""Bringing erasures to their end: each step finds what still holds the users, and takes away what it can.
+
+A step may be cut off anywhere and done again. An erasure is done when the graph has forgotten the user and
+the log with its files, the dead letters, the snapshots and the artifacts no longer hold them; then the id
+goes from the ledger, too.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import neo4j
+import redis
+from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy.orm import Session
+
+from lsec.core.erasures import erasing_event
+from lsec.core.event_log import decode_event
+from lsec.core.ledger import AuditRecord, DeadLetter, Erasure, Training, TrainingStatus, utc_now
+from lsec.core.settings import Settings
+from workers.graph import read_rows
+from workers.ledger import BUSY_TIMEOUT_MS
+from workers.upkeep.files import clean_artifacts, clean_run
+from workers.upkeep.log import UpkeepLog, day_of, is_erased
+
+REWRITE_TIMEOUT_S = 60.0
+CLOCKS_APART = timedelta(minutes=1)
+"""The clocks of two servers may differ by so much."""
+FINAL = tuple(status for status in TrainingStatus if status.is_final)
+EMPTIED_WITHIN_MS = 2000
+LETTERS_PER_READ = 500
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The services of one step."""
+
+    settings: Settings
+    engine: Engine
+    driver: neo4j.Driver
+    client: redis.Redis
+    waiting: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """What each erasure waits for, in words, by its id."""
+
+    def step(self) -> list[Erasure]:
+        """Bring all open erasures on; those that are open still."""
+        erasures = open_erasures(self.engine)
+        if not erasures:
+            return []
+        event_log = UpkeepLog(self.client, self.settings)
+        for erasure in erasures:
+            if erasure.committed_at is None:
+                self._commit(erasure, event_log)
+        in_graph = [erasure for erasure in erasures if erasure.committed_at is not None]
+        for erasure in in_graph:
+            delete_dead_letters(self.engine, erasure)
+        self._look_at_runs(in_graph)
+        self._look_at_artifacts(in_graph)
+        self._look_at_log(in_graph, event_log)
+        cleared = [erasure for erasure in in_graph if not self.waiting[erasure.id]]
+        if cleared and not event_log.rewrite_files(timeout_s=REWRITE_TIMEOUT_S):
+            for erasure in cleared:
+                self._wait(erasure, "the event log's file to be rewritten")
+        for erasure in erasures:
+            self._keep(erasure)
+        forget_in_files(self.engine)
+        return open_erasures(self.engine)
+
+    def _wait(self, erasure: Erasure, reason: str) -> None:
+        self.waiting[erasure.id].append(reason)
+
+    def _commit(self, erasure: Erasure, event_log: UpkeepLog) -> None:
+        """See that the erasure's event is in the log, and then in the graph."""
+        progress = event_log.progress(erasure.shard)
+        if erasure.number is None or erasure.number > progress.appended:
+            erasure.number = event_log.append(erasing_event(erasure), shard=erasure.shard)
+        if progress.committed < erasure.number:
+            self._wait(erasure, f"the ingester: {erasure.number - progress.committed} events to go")
+            return
+        rows = read_rows(self.driver, "lookups/tombstone", user_hash=erasure.user_hash)
+        if rows and rows[0]["until"].to_native() >= day_of(erasure.requested_at):
+            erasure.committed_at = utc_now()
+        else:
+            # It was set aside as a dead letter, or lost with its log: it goes in once more.
+            erasure.event_id = f"{erasure.id}-{utc_now():%Y%m%d%H%M%S}"
+            erasure.number = event_log.append(erasing_event(erasure), shard=erasure.shard)
+            self._wait(erasure, "the ingester, once more")
+
+    def _look_at_runs(self, erasures: Sequence[Erasure]) -> None:
+        """Wait for runs that may have read the graph before; clean those that are over."""
+        with Session(self.engine) as session:
+            under_way = session.execute(
+                select(Training.id, Training.started_at).where(Training.status.not_in(FINAL))
+            )
+            started = {run.id: run.started_at for run in under_way}
+        for training_id, started_at in started.items():
+            for erasure in erasures:
+                assert erasure.committed_at is not None
+                if started_at is not None and started_at < erasure.committed_at + CLOCKS_APART:
+                    self._wait(erasure, f"training {training_id}, which began before")
+        if erasures and self.settings.runs_path.exists():
+            for folder in self.settings.runs_path.iterdir():
+                if folder.is_dir() and folder.name not in started:
+                    clean_run(folder, _users(erasures))
+
+    def _look_at_artifacts(self, erasures: Sequence[Erasure]) -> None:
+        """Clean artifacts, but of users whom a run under way may hold: its artifact is not to be touched."""
+        ready = [erasure for erasure in erasures if not self.waiting[erasure.id]]
+        failed = clean_artifacts(self.settings, _users(ready)) if ready else {}
+        for release_id, reason in failed.items():
+            for erasure in ready:
+                self._wait(erasure, f"the artifact of release {release_id}, to be deleted by hand: {reason}")
+
+    def _look_at_log(self, erasures: Sequence[Erasure], event_log: UpkeepLog) -> None:
+        """Wait until the log is trimmed of the users."""
+        event_log.empty_idle()
+        kept = timedelta(seconds=self.settings.log_retention_s)
+        users = {erasure.user_id or "": day_of(erasure.requested_at) for erasure in erasures}
+        held = event_log.last_held(users) if users else {}
+        oldest_change_ms = event_log.oldest_change_ms()
+        for erasure in erasures:
+            if (held_ms := held.get(erasure.user_id or "")) is not None:
+                until = max(_moment(held_ms) + kept, utc_now())
+                self._wait(erasure, f"the event log until {until:%H:%M:%S} UTC or later, kept for {kept}")
+            assert erasure.committed_at is not None
+            if oldest_change_ms is not None and _moment(oldest_change_ms) <= erasure.committed_at:
+                self._wait(erasure, "the stream of changes, kept for some minutes")
+
+    def _keep(self, erasure: Erasure) -> None:
+        """Write down how far the erasure is; one that was begun anew meanwhile stays as it is."""
+        waiting_for = self.waiting[erasure.id]
+        values = {
+            "event_id": erasure.event_id,
+            "number": erasure.number,
+            "committed_at": erasure.committed_at,
+            "checked_at": utc_now(),
+            "waiting_for": waiting_for,
+        }
+        if not waiting_for:
+            values |= {"done_at": utc_now(), "user_id": None}
+        with Session(self.engine) as session, session.begin():
+            same = (Erasure.id == erasure.id, Erasure.requested_at == erasure.requested_at)
+            is_kept = session.scalar(update(Erasure).where(*same).values(**values).returning(Erasure.id))
+            if is_kept and not waiting_for:
+                audit = {"key_id": "", "action": "user.erased", "target": erasure.user_hash}
+                session.add(AuditRecord(**audit, detail={"erasure_id": erasure.id}))
+        if not waiting_for:
+            log.info("erasure %s is done", erasure.id)
+
+
+def open_erasures(engine: Engine) -> list[Erasure]:
+    """The erasures that are not done, oldest first."""
+    is_open = select(Erasure).where(Erasure.done_at.is_(None)).order_by(Erasure.requested_at)
+    with Session(engine, expire_on_commit=False) as session:
+        found = list(session.scalars(is_open))
+        session.expunge_all()
+        return found
+
+
+def delete_dead_letters(engine: Engine, erasure: Erasure) -> None:
+    """Delete the dead letters that hold the user up to the erased day, or in bytes that nobody can read."""
+    assert erasure.user_id is not None
+    needle, until = erasure.user_id.encode(), day_of(erasure.requested_at)
+    with Session(engine) as session:
+        letters = session.execute(
+            select(DeadLetter.id, DeadLetter.payload).execution_options(yield_per=LETTERS_PER_READ)
+        )
+        found = [
+            letter_id
+            for letter_id, payload in letters
+            if needle in payload and _letter_is_erased(payload, erasure.user_id, until)
+        ]
+    for start in range(0, len(found), LETTERS_PER_READ):
+        with Session(engine) as session, session.begin():
+            session.execute(
+                delete(DeadLetter).where(DeadLetter.id.in_(found[start : start + LETTERS_PER_READ]))
+            )
+
+
+def _letter_is_erased(payload: bytes, user_id: str, until: date) -> bool:
+    try:
+        event = decode_event(payload)
+    except ValueError:
+        return True
+    return is_erased(event, user_id, until)
+
+
+def forget_in_files(engine: Engine) -> None:
+    """Empty SQLite's journal, which holds older states."""
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # Writers wait meanwhile, so it gives up on a long reader soon.
+        connection.execute(text(f"PRAGMA busy_timeout={EMPTIED_WITHIN_MS}"))
+        is_busy, _, _ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+        connection.execute(text(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}"))
+    if is_busy:
+        log.warning("the ledger's journal is in use, and was not emptied")
+
+
+def _users(erasures: Sequence[Erasure]) -> list[str]:
+    return [erasure.user_id for erasure in erasures if erasure.user_id is not None]
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

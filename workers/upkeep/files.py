@@ -1,0 +1,78 @@
+"""Files that hold people: snapshots of trainings and artifacts of releases."""
+
+import mmap
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lsec.core.artifact import MANIFEST
+from lsec.core.errors import ArtifactError
+from lsec.core.settings import Settings
+from workers.upkeep.scrub import recover, scrub
+
+SNAPSHOT = "snapshot"
+MADE_OF_IT = ("checkpoint.pt", "artifact")
+"""What else of a run is of no use once that is over, but as a look at how it went."""
+PARTS = ("snapshot.partial", "artifact.partial", "checkpoint.partial")
+
+
+def clean_run(folder: Path, user_ids: Collection[str]) -> None:
+    """Delete what a run that is over holds of these users: its snapshot, and what was made of it.
+
+    The snapshot goes last: as long as it is there, a run that was cleaned half-way is found again.
+    """
+    for name in PARTS:
+        _delete(folder / name)
+    snapshot = folder / SNAPSHOT
+    if not snapshot.exists() or _holds(snapshot, user_ids):
+        for name in MADE_OF_IT:
+            _delete(folder / name)
+        _delete(snapshot)
+
+
+def clean_artifacts(settings: Settings, user_ids: Collection[str]) -> dict[str, str]:
+    """Take these users out of every artifact; those that cannot be cleaned, with the reason."""
+    path = settings.artifacts_path
+    recover(path)
+    for part in path.glob(".*.partial"):
+        # A run that died while it moved its artifact here, from another file system.
+        if _has_bytes(part / "user_ids.npy", user_ids):
+            shutil.rmtree(part)
+    failed = {}
+    for folder in sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}")):
+        try:
+            scrub(folder, sorted(user_ids))
+        except ArtifactError as error:
+            if _has_bytes(folder / "user_ids.npy", user_ids):
+                failed[folder.name] = error.detail
+    return failed
+
+
+def _holds(snapshot: Path, user_ids: Collection[str]) -> bool:
+    """Whether a snapshot has one of these users; so it does if it cannot be read."""
+    wanted = pa.array(list(user_ids), pa.string())
+    try:
+        with pq.ParquetFile(snapshot / "users.parquet") as file:
+            batches = file.iter_batches(columns=["id"])
+            return any(pc.any(pc.is_in(batch["id"], value_set=wanted)).as_py() for batch in batches)
+    except (OSError, KeyError, pa.ArrowException):
+        return True
+
+
+def _has_bytes(path: Path, user_ids: Collection[str]) -> bool:
+    """Whether a file's bytes hold an id, be the file whole or not."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return any(content.find(user_id.encode()) >= 0 for user_id in user_ids)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
