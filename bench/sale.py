@@ -34,6 +34,7 @@ def sale(num_events: int, *, of: Sale) -> list[ev.Event]:
     """So many events, the same for the same sale."""
     draw = random.Random(f"{of.run} {of.event_run}")
     start = datetime.now(UTC) - timedelta(hours=1)
+    step_ms = min(5.0, 3_000_000 / num_events)
     weights = [1 / (rank + 1) for rank in range(of.num_products)]
     prefix = of.event_run or of.run
     events: list[ev.Event] = []
@@ -44,7 +45,7 @@ def sale(num_events: int, *, of: Sale) -> list[ev.Event]:
         for product in draw.choices(range(of.num_products), weights, k=burst):
             number = len(events)
             about = 0 if draw.random() < of.product_share else product
-            at = start + timedelta(milliseconds=5 * number + draw.randrange(1000))
+            at = start + timedelta(milliseconds=int(step_ms * number) + draw.randrange(1000))
             names = _own_names(of, number) if of.new_nodes else _names(of, user, streamer, about)
             events.append(_event(draw.random(), names, at=at, event_id=f"{prefix}-{number}"))
     return events[:num_events]

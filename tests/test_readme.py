@@ -104,6 +104,15 @@ def test_each_command_line_shown_is_a_command() -> None:
     assert shown <= commands
 
 
+def test_it_says_which_commands_work_on_the_server_itself() -> None:
+    commands = getattr(typer.main.get_command(app), "commands")  # noqa: B009 - as above
+    on_server = {name for name, each in commands.items() if each.rich_help_panel == "Server"}
+    sentence = re.search(r"`LSEC_API_KEY`; ([^.]*) work on the server itself\.", README.read_text())
+    assert sentence is not None
+    assert set(re.findall(r"`([a-z-]+)`", sentence[1])) == on_server | {"keys", "evaluate"}
+    assert "prune" in on_server
+
+
 def test_each_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
         if "://" not in target:

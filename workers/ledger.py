@@ -22,7 +22,8 @@ BUSY_TIMEOUT_MS = 10_000
 def open_ledger(settings: Settings) -> Engine:
     """An engine for the ledger: SQLite in WAL mode, or Postgres."""
     url = sync_url(settings.ledger_url)
-    engine = create_engine(url, pool_pre_ping=True)
+    # Parameters are ids of people, and errors are logged.
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     return engine

@@ -1,5 +1,6 @@
-"""What can happen to a stack: each fault runs while producers stream."""
+"""What can happen to a stack: each fault runs while producers stream, and says how often it happened."""
 
+import contextlib
 import random
 import signal
 import time
@@ -10,13 +11,18 @@ import psutil
 
 from lsec.core.event_log import LogKeys
 from tests.faults.commit_cutter import commit_cutter
-from tests.faults.faulty_stack import FaultyStack, aof_bytes, wait_until
+from tests.faults.faulty_stack import SECOND_INGESTER, FaultyStack, aof_bytes, wait_until
 from workers.graph import open_driver
 from workers.ingest.lease import EXPIRY_S
 
 MOST_KILLS_A_MINUTE = 4
 """Of one part: the supervisor gives a stack up after five."""
 LONGEST_REST_S = 30.0
+APPLIED = "Applied batch"
+FOUND_APPLIED = "Applied batch 0:"
+"""A batch that the graph held already: of a commit whose answer was lost, or of the other ingester."""
+MOVED = "reading its position anew"
+TERMINATED = "Transaction terminated."
 
 
 class Killer:
@@ -68,7 +74,7 @@ class Killer:
         return self._faulty.num_committed() > self._committed[part]
 
 
-def neo4j_outage(faulty: FaultyStack, seconds: float) -> None:
+def neo4j_outage(faulty: FaultyStack, seconds: float) -> int:
     """Neo4j is killed and stays down: the process that replaces it may not go on until the time is over."""
     before = faulty.signal("neo4j")
     wait_until(lambda: faulty.child("neo4j") is not before)
@@ -76,53 +82,84 @@ def neo4j_outage(faulty: FaultyStack, seconds: float) -> None:
     time.sleep(seconds)
     faulty.signal("neo4j", signal.SIGCONT)
     faulty.restarted("neo4j", before)
+    return 1
 
 
-def slow_neo4j(faulty: FaultyStack, seconds: float) -> None:
+def slow_neo4j(faulty: FaultyStack, seconds: float) -> int:
     """Neo4j stands still again and again."""
-    deadline = time.monotonic() + seconds
+    num_stops, deadline = 0, time.monotonic() + seconds
     while time.monotonic() < deadline:
         faulty.signal("neo4j", signal.SIGSTOP)
         time.sleep(0.7)
         faulty.signal("neo4j", signal.SIGCONT)
+        num_stops += 1
         time.sleep(0.3)
+    return num_stops
 
 
-def full_disk(faulty: FaultyStack, room_bytes: int) -> None:
+def full_disk(faulty: FaultyStack, room_bytes: int) -> int:
     """The log's server can append only so much more; it ends at the next write and is started again."""
     before = faulty.child("valkey")
     limit = aof_bytes(faulty.settings) + room_bytes
     psutil.Process(before.popen.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, limit))
     faulty.restarted("valkey", before)
+    return 1
 
 
-def deploy(faulty: FaultyStack) -> None:
+def deploy(faulty: FaultyStack) -> int:
     """API and ingesters are told to end, and new ones take their place."""
-    for part in faulty.parts():
-        if part not in ("valkey", "neo4j"):
-            faulty.restarted(part, faulty.signal(part, signal.SIGTERM))
+    deployed = [part for part in faulty.parts() if part not in ("valkey", "neo4j")]
+    for part in deployed:
+        faulty.restarted(part, faulty.signal(part, signal.SIGTERM))
+    return len(deployed)
 
 
-def frozen_ingester(faulty: FaultyStack) -> None:
-    """The ingester stands still past its lease; another one takes over, and then both go on."""
+def frozen_ingester(faulty: FaultyStack) -> int:
+    """The ingester stands still past its lease; another one takes over, and then both go on.
+
+    It happened if the other one committed, and one of them then tried what was committed.
+    """
+    before, num_committed = _num_by_second(faulty), faulty.num_committed()
+    num_outrun = _num_outrun(faulty)
+    # In the midst of the stream it stops with a batch, or gets one while it stands still.
+    wait_until(lambda: faulty.num_committed() > num_committed)
     with faulty.second_ingester():
         first = faulty.signal(faulty.ingester, signal.SIGSTOP)
         time.sleep(EXPIRY_S + 3)
         first.popen.send_signal(signal.SIGCONT)
         time.sleep(3)
+    return min(_num_by_second(faulty) - before, _num_outrun(faulty) - num_outrun)
 
 
-def two_writers(faulty: FaultyStack, seconds: float) -> None:
-    """Two ingesters drain one shard, since the lease that keeps one of them out gets lost over and over."""
-    deadline = time.monotonic() + seconds
+def two_writers(faulty: FaultyStack, seconds: float) -> int:
+    """Two ingesters drain one shard, since the lease that keeps one of them out gets lost over and over.
+
+    It happened as often as one of them tried what the other had committed.
+    """
+    before, deadline = _num_outrun(faulty), time.monotonic() + seconds
     with faulty.second_ingester(), faulty.log_client() as log:
         while time.monotonic() < deadline:
             log.delete(LogKeys(0).ingester)
             time.sleep(0.05)
+    return _num_outrun(faulty) - before
 
 
-def lost_commits(faulty: FaultyStack, num_lost: int) -> None:
-    """The ingester loses its connection so many times before a commit, and as often before its answer."""
+def _num_by_second(faulty: FaultyStack) -> int:
+    """Batches that the second ingester committed."""
+    return faulty.num_lines(SECOND_INGESTER, APPLIED) - faulty.num_lines(SECOND_INGESTER, FOUND_APPLIED)
+
+
+def _num_outrun(faulty: FaultyStack) -> int:
+    """Batches of either ingester that the other was quicker with."""
+    parts, texts = (faulty.ingester, SECOND_INGESTER), (MOVED, FOUND_APPLIED)
+    return sum(faulty.num_lines(part, text) for part in parts for text in texts)
+
+
+def lost_commits(faulty: FaultyStack, num_lost: int, *, within_s: float) -> int:
+    """The ingester loses its connection so many times before a commit, and as often before its answer.
+
+    Fewer times if the time is over: nothing is committed any more once the producers are done.
+    """
     environment = faulty.stack.supervisor.environment
     with commit_cutter("127.0.0.1", faulty.settings.bolt_port) as cutter:
         # Small batches make many commits.
@@ -131,21 +168,31 @@ def lost_commits(faulty: FaultyStack, num_lost: int) -> None:
         environment.update(changes)
         try:
             faulty.restarted(faulty.ingester, faulty.signal(faulty.ingester))
-            wait_until(lambda: min(cutter.num_before, cutter.num_after) >= num_lost)
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: min(cutter.num_before, cutter.num_after) >= num_lost, timeout_s=within_s)
         finally:
             environment.update(before)
             faulty.restarted(faulty.ingester, faulty.signal(faulty.ingester))
+    return min(cutter.num_before, cutter.num_after)
 
 
-def ended_transactions(faulty: FaultyStack, num_ended: int) -> None:
-    """Neo4j ends so many of the ingester's transactions, which are then tried again."""
+def ended_transactions(faulty: FaultyStack, num_ended: int, *, within_s: float) -> int:
+    """Neo4j ends so many of the ingester's transactions, which are then tried again.
+
+    Fewer if the time is over: there are none any more once the producers are done.
+    """
+    ended, deadline = 0, time.monotonic() + within_s
     with open_driver(faulty.settings) as driver:
-        while num_ended > 0:
+        while ended < num_ended and time.monotonic() < deadline:
             rows, _, _ = driver.execute_query(
                 "SHOW TRANSACTIONS YIELD transactionId, currentQuery "
                 "WHERE NOT currentQuery CONTAINS 'TRANSACTIONS' RETURN transactionId AS id"
             )
             for row in rows:
-                driver.execute_query("TERMINATE TRANSACTIONS $id", id=row["id"])
-                num_ended -= 1
+                answers, _, _ = driver.execute_query(
+                    "TERMINATE TRANSACTIONS $id YIELD message RETURN message", id=row["id"]
+                )
+                # Most of them end by themselves before they are told to.
+                ended += sum(answer["message"] == TERMINATED for answer in answers)
             time.sleep(0.1)
+    return ended

@@ -57,6 +57,13 @@ def graph_records(driver: neo4j.Driver) -> Iterator[tuple[tuple[Any, ...], dict[
             (name, record["start"], record["end"], *(found.pop(part) for part in _KEYS.get(name, ()))),
             found,
         )
+    minutes, _, _ = driver.execute_query(
+        "MATCH (t:Stream)-[r:HAS_MINUTE]->(m:Minute) "
+        "RETURN t.id AS start, m.stream_id AS end, m.at AS at, properties(r) AS p"
+    )
+    for record in minutes:
+        at = _plain_value(record["at"])
+        yield ("HAS_MINUTE", record["start"], record["end"], at), _plain(record["p"])
 
 
 def _plain(properties: dict[str, Any]) -> dict[str, Any]:

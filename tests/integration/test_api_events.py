@@ -162,13 +162,26 @@ def test_what_retention_would_prune_is_rejected(
 ) -> None:
     with (
         run_api(stack_settings.model_copy(update={"retention_days": 30})) as url,
-        httpx2.Client(base_url=url, headers=bearer(keys[Scope.INGEST]), timeout=30) as client,
+        httpx2.Client(base_url=url, headers=bearer(keys[Scope.ADMIN]), timeout=30) as client,
     ):
         old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
         erased = {"event_id": "e3", "type": "user.erased", "at": old, "user_id": "u1"}
         receipt = client.post("/v1/events", json=[bought("e1"), bought("e2", at=old), erased]).json()
     assert [(bad["index"], bad["field"]) for bad in receipt["rejected"]] == [(1, "at")]
     assert kept_ids(log_client) == ["e1", "e3"]
+
+
+def test_only_an_admin_may_send_an_erasure_and_others_are_told_how_to_ask(
+    api_client: httpx2.Client, keys: dict[Scope, str], log_client: Log
+) -> None:
+    erased = {"event_id": "e2", "type": "user.erased", "at": datetime.now(UTC).isoformat(), "user_id": "u1"}
+    events = [bought("e1"), erased]
+    receipt = api_client.post("/v1/events", json=events, headers=bearer(keys[Scope.INGEST])).json()
+    assert [(bad["index"], bad["field"]) for bad in receipt["rejected"]] == [(1, "type")]
+    assert "DELETE /v1/users/{id}" in receipt["rejected"][0]["reason"]
+    assert kept_ids(log_client) == ["e1"]
+    assert api_client.post("/v1/events", json=events).json()["accepted"] == 1
+    assert kept_ids(log_client) == ["e1", "e2"]
 
 
 @pytest.mark.parametrize("body", ["", "[", '[{"type": 1},', "[]"])

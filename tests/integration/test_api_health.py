@@ -14,6 +14,7 @@ from tests.integration.conftest import bearer
 DOWN = {
     "neo4j": {"neo4j_url": "bolt://127.0.0.1:1"},
     "log": {"log_url": "redis://127.0.0.1:1/0"},
+    "ledger": {"sql_url": "postgresql://nobody:none@127.0.0.1:1/none"},
 }
 
 
@@ -75,7 +76,7 @@ def test_events_are_taken_while_neo4j_is_down(stack_settings: Settings, keys: di
     with run_api(without(stack_settings, "neo4j")) as url:
         answer = httpx2.post(
             f"{url}/v1/events",
-            headers=bearer(keys[Scope.INGEST]),
+            headers=bearer(keys[Scope.ADMIN]),
             json={
                 "type": "user.erased",
                 "event_id": "e1",

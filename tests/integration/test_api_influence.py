@@ -124,6 +124,26 @@ def test_paths_lead_over_purchases_streamers_and_users_alike(market: None, api_c
     assert ask(api_client, "paths", user_id="u3", product_id="p3") == []
 
 
+def test_no_path_shows_a_user_who_is_to_be_forgotten(
+    market: None, neo4j_driver: neo4j.Driver, api_client: httpx2.Client
+) -> None:
+    neo4j_driver.execute_query(
+        "MATCH (p:Product) WHERE p.id IN ['p1', 'p2'] MERGE (u:User {id: 'leaving'}) "
+        "CREATE (u)-[:BOUGHT {event_id: p.id, at: datetime(), streamer_id: ''}]->(p)"
+    )
+
+    def alike() -> list[str]:
+        rows = ask(api_client, "paths", user_id="u4", product_id="p1")
+        return [row["nodes"][2] for row in rows if row["path"] == "user alike"]
+
+    assert alike() == ["leaving", "u1"]
+    # Nothing drains the log: the graph still holds the user.
+    assert api_client.delete("/v1/users/leaving").status_code == 202
+    own = api_client.get("/v1/influence/paths", params={"user_id": "leaving", "product_id": "p1"})
+    assert (own.status_code, own.json()["field"]) == (404, "user_id")
+    assert alike() == ["u1"]
+
+
 @pytest.mark.parametrize(
     ("query", "params", "field"),
     [

@@ -168,11 +168,28 @@ async def test_a_server_that_answers_again_counts_again(
 ) -> None:
     settings = stack_settings.model_copy(update={"rate_limit_ingest": "2/hour"})
     async with open_rate_limits(settings) as limits:
-        assert await num_passed([limits], 3) == 2
+        assert await num_passed([limits], 2) == 2
         log_client.client_pause(400)
         assert await num_passed([limits], 10) == 10
         await asyncio.sleep(PAUSE_S + 0.1)
         assert await num_passed([limits], 3) == 0
+
+
+async def test_a_refused_key_is_refused_again_without_asking(
+    stack_settings: Settings, clean_stack: None, log_client: redis.Redis
+) -> None:
+    settings = stack_settings.model_copy(update={"rate_limit_ingest": "2/hour"})
+
+    def num_counted() -> int:
+        client: Any = log_client
+        return sum(int(client.get(key)) for key in client.keys("lsec:rate*"))
+
+    async with open_rate_limits(settings) as limits:
+        assert await num_passed([limits], 30) == 2
+        # The first of those that wait for their turn hears it for all.
+        assert num_counted() == 3
+        assert await num_passed([limits], 30) == 0
+        assert num_counted() == 3
 
 
 def test_reads_are_counted_in_each_process(

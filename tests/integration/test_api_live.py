@@ -1,5 +1,7 @@
 """The live feed: filters, resuming without gap or repetition, and what it says of what is gone."""
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -9,12 +11,16 @@ import httpx2
 import pytest
 import redis
 
-from lsec.core.event_log import LogKeys
+from graph_schema.events import UserViewed
+from lsec.api.stores.event_log import open_log
+from lsec.api.stores.live_chunks import Wanted
+from lsec.api.stores.live_feed import LISTENER_ENTRIES, MAX_LISTENERS_OF_KEY, LiveFeed
+from lsec.core.event_log import LogKeys, encode_chunk
 from lsec.core.ledger import Scope
 from lsec.core.settings import Settings
 from tests.integration.api_server import run_api
 from tests.integration.conftest import bearer
-from tests.integration.live_client import eventually, listening, send, viewed
+from tests.integration.live_client import AT, eventually, listening, send, viewed
 
 
 @pytest.fixture
@@ -129,6 +135,18 @@ def test_nothing_is_missed_or_repeated_by_one_that_leaves_and_comes_back_while_e
         assert of_user == sorted(of_user, key=lambda event_id: int(event_id[1:]))
 
 
+def test_nothing_is_shown_of_a_user_who_is_to_be_forgotten(api_client: httpx2.Client) -> None:
+    with listening(api_client) as first:
+        pass
+    send(api_client, viewed("e1", user=77), viewed("e2"))
+    assert api_client.delete("/v1/users/u77").status_code == 202
+    send(api_client, viewed("e3", user=77), viewed("e4"))
+    with listening(api_client, first.token) as again:
+        eventually(lambda: "e4" in again.ids)
+    assert again.ids == ["e2", "e4"]
+    assert not again.gaps
+
+
 def test_what_the_log_no_longer_holds_is_told_first(
     api_client: httpx2.Client, log_client: redis.Redis
 ) -> None:
@@ -163,3 +181,59 @@ def test_a_log_that_was_made_anew_is_told_and_read_from_its_start(
     with listening(api_client, first.token) as again:
         eventually(lambda: again.ids == ["e3"])
     assert [gap["num_events"] for gap in again.gaps] == [None]
+
+
+def test_entries_that_cannot_be_read_are_not_taken_for_the_end(
+    api_client: httpx2.Client, log_client: redis.Redis
+) -> None:
+    with listening(api_client) as first:
+        send(api_client, viewed("e1"))
+        eventually(lambda: first.ids == ["e1"])
+    for _ in range(3 * LISTENER_ENTRIES):
+        log_client.xadd(LogKeys(0).log, {"hello": "world"})
+    send(api_client, viewed("e2"))
+    with listening(api_client, first.token) as again:
+        eventually(lambda: again.ids == ["e2"])
+    assert not again.gaps
+
+
+async def test_a_listener_that_is_behind_gets_the_shards_in_turn(
+    stack_settings: Settings, clean_stack: None
+) -> None:
+    settings = stack_settings.model_copy(update={"shards": 2})
+    num_entries = 5 * LISTENER_ENTRIES
+    event = UserViewed(event_id="e", at=AT, user_id="u", product_id="p")
+    fields: dict[Any, Any] = {"n": 1, "c": encode_chunk([event])}
+    async with open_log(settings) as client:
+        for shard in (0, 1):
+            for total in range(1, num_entries + 1):
+                await client.xadd(LogKeys(shard).log, {**fields, "t": total})
+            await client.set(LogKeys(shard).appended, num_entries)
+        feed = LiveFeed(client, settings)
+        following = asyncio.create_task(feed.follow())
+        messages = feed.listener(Wanted(), key_id="key", token="0:0-0.0,1:0-0.0").messages()
+        assert (await anext(messages)).startswith(b"retry")
+        found = [await anext(messages) for _ in range(2 * num_entries)]
+        await messages.aclose()  # type: ignore[attr-defined]  # an async generator, told as an iterator
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+    # The shard whose event a message is comes last in its id.
+    shards = [message.splitlines()[0].split(b",")[1][:1] for message in found]
+    assert shards == ([b"0"] * LISTENER_ENTRIES + [b"1"] * LISTENER_ENTRIES) * 5
+
+
+def test_a_key_has_so_many_listeners_and_no_more(api_client: httpx2.Client, keys: dict[Scope, str]) -> None:
+    path = "/v1/events/live"
+    # Kept, for an answer is closed with what reads it.
+    feeds = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_LISTENERS_OF_KEY):
+            feeds.append(stack.enter_context(api_client.stream("GET", path)).iter_lines())
+            assert next(feeds[-1]).startswith("retry")
+        with api_client.stream("GET", path) as refused:
+            assert refused.status_code == 429
+            refused.read()
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:lsec:problem:rate-limited")
+        with api_client.stream("GET", path, headers=bearer(keys[Scope.ANALYST])) as other:
+            assert other.status_code == 200

@@ -38,6 +38,16 @@ def test_a_chunk_that_cannot_be_decoded_becomes_one_dead_letter(stack: IngestSta
     assert stack.committed_total() == 10
 
 
+@pytest.mark.parametrize("num_events", [-2, 2**32])
+def test_a_number_of_events_that_no_chunk_has_stops_nothing(stack: IngestStack, num_events: int) -> None:
+    stack.append(views(3))
+    stack.append_raw(num_events, encode_chunk(views(1, prefix="lost")))
+    stack.append(views(3, prefix="w"))
+    stack.drain()
+    assert [letter.position for letter in stack.dead_letters()] == [WHOLE_CHUNK]
+    assert dump_graph(stack.driver) == expected_graph(views(3) + views(3, prefix="w"))
+
+
 def test_an_entry_of_another_writer_stops_nothing(stack: IngestStack) -> None:
     stack.append(views(3))
     stack.client.xadd(KEYS.log, {"hello": "world"})

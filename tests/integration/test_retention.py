@@ -8,7 +8,8 @@ from typing import Any
 import neo4j
 from hypothesis import HealthCheck, given, settings
 
-from graph_schema.events import Event, UserBought, UserRefunded, UserViewed, UserWatched
+from graph_schema.events import Event, ProductUpserted, UserBought, UserRefunded, UserViewed, UserWatched
+from graph_schema.queries import load_query
 from tests.integration.graph_dump import dump_graph
 from tests.integration.ingest_stack import IngestStack
 from tests.unit.ingest.event_lists import MOMENTS, event_lists
@@ -42,8 +43,8 @@ def younger(graph: Graph) -> Graph:
                 return bool(key[-1] < HORIZON)
             case "BOUGHT" | "UNFOLLOWED":
                 return is_old(record["at"])
-            case "Minute":
-                return is_old(key[2])
+            case "Minute" | "HAS_MINUTE":
+                return is_old(key[-1])
             case _:
                 return False
 
@@ -65,10 +66,14 @@ def younger(graph: Graph) -> Graph:
             for each in [e for e in left if e[0] == "HOSTED" and e[2] == key[1]]:
                 del left[each]
     ends = {(name, each) for key in left for name, each in _ends(key)}
+    # A purchase names its streamer by id alone.
+    ends |= {("Streamer", left[key]["streamer_id"]) for key in left if key[0] == "BOUGHT"}
     for key in [key for key in left if key[0] in IDLE and len(key) == 2]:
         record_at = left[key].get("record_at")
         if key not in ends and (record_at is None or is_old(record_at)):
             del left[key]
+            for each in [e for e in left if e[0] == "IN" and ("Product", e[1]) == key]:
+                del left[each]
     return left
 
 
@@ -84,8 +89,6 @@ def _ends(key: tuple[Any, ...]) -> list[tuple[str, str]]:
             return [("Streamer", key[1])]
         case "SHOWCASED":
             return [("Product", key[2])]
-        case "IN":
-            return [("Product", key[1])]
         case _:
             return []
 
@@ -204,6 +207,35 @@ def test_a_node_that_an_ingester_is_about_to_use_stays(stack: IngestStack) -> No
     left, _, _ = stack.driver.execute_query("MATCH (n:User|Product|Stream) RETURN n.id AS id ORDER BY id")
     assert [record["id"] for record in left] == ["act", "p", "record", "t"]
     assert sum(deleted[0].values()) == 1
+
+
+def test_a_streamer_stays_as_long_as_a_purchase_names_it(stack: IngestStack) -> None:
+    stack.append(
+        [
+            UserBought(event_id=f"b{at:%d}", at=at, user_id="u", product_id="p", streamer_id=f"s{at:%d}")
+            for at in (MOMENTS[0], MOMENTS[-1])
+        ]
+    )
+    stack.drain()
+    prune_all(stack.driver, horizon=HORIZON)
+    assert [key[1] for key in dump_graph(stack.driver) if key[0] == "Streamer"] == [f"s{MOMENTS[-1]:%d}"]
+
+
+def test_purchases_of_an_idle_streamer_are_looked_up_in_their_index(stack: IngestStack) -> None:
+    query = load_query("retention/idle_streamers")
+    result = stack.driver.execute_query("EXPLAIN " + query.text, dict.fromkeys(query.parameters))
+    plan = str(result.summary.plan)
+    assert plan.count("INDEX ()-[:BOUGHT(streamer_id)]->()") == 2
+
+
+def test_a_category_keeps_no_product(stack: IngestStack) -> None:
+    for product_id, at in (("old", MOMENTS[0]), ("new", MOMENTS[-1])):
+        stack.append(
+            [ProductUpserted(event_id=product_id, at=at, product_id=product_id, categories=("tea",))]
+        )
+    stack.drain()
+    assert prune_all(stack.driver, horizon=HORIZON)["idle_products"] == 1
+    assert {key for key in dump_graph(stack.driver) if key[0] == "IN"} == {("IN", "new", "tea")}
 
 
 def test_releases_and_tombstones_stay(stack: IngestStack) -> None:

@@ -101,7 +101,7 @@ def test_a_source_that_would_be_ambiguous_is_refused(source: str, cloud_id: str)
         ({"at": "x"}, "at", "the attribute time"),
         ({"data": 3}, "data", "must be an object"),
         ({"data": ...}, "user_id", "missing"),
-        ({"data": {"user_id": "a b"}}, "user_id", "no white space"),
+        ({"data": {"user_id": "a b", "product_id": "p"}}, "user_id", "no white space"),
         ({"data": {"user_id": "ann", "product_id": "p", "amount": float("nan")}}, "amount", "NaN"),
         ({"data": {"event_id": "x"}}, "data", "holds event_id, which is made of source and id"),
         ({"data": {"at": "x"}}, "data", "holds at, which is the attribute time"),

@@ -3,14 +3,20 @@
 import contextvars
 import json
 import logging
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from lsec.api.stores.ledger import open_ledger
 from lsec.core.logs import JsonLines, TextLines, as_text, begin_request, note
+from lsec.core.settings import Settings
 from lsec.local.processes import log_tail
+from workers import ledger as workers_ledger
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 
@@ -108,3 +114,31 @@ def test_a_note_outside_a_request_goes_nowhere() -> None:
         return notes
 
     assert contextvars.copy_context().run(noted) == {"accepted": 3, "rejected": 0}
+
+
+def test_libraries_that_would_write_what_people_do_are_quiet_at_debug() -> None:
+    program = (
+        "import logging\n"
+        "from lsec.core.logs import configure_logging\n"
+        "from lsec.core.settings import Settings\n"
+        "configure_logging(Settings(log_level='DEBUG'), process='api')\n"
+        "for name in ('sse_starlette.sse', 'aiosqlite', 'lsec.test'):\n"
+        "    logging.getLogger(name).debug('says %s', name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["says lsec.test"]
+
+
+async def test_an_error_of_the_ledger_does_not_tell_its_parameters(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    statement = text("SELECT 1 FROM nowhere WHERE id = :id")
+    with pytest.raises(OperationalError) as of_api:
+        async with open_ledger(settings) as ledger, ledger.read() as session:
+            await session.execute(statement, {"id": "person-1"})
+    engine = workers_ledger.open_ledger(settings)
+    with pytest.raises(OperationalError) as of_worker, engine.connect() as connection:
+        connection.execute(statement, {"id": "person-1"})
+    engine.dispose()
+    for caught in (of_api, of_worker):
+        assert "nowhere" in str(caught.value)
+        assert "person-1" not in str(caught.value)

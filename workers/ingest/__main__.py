@@ -25,6 +25,8 @@ logger = logging.getLogger("workers.ingest")
 WAIT_FOR_LEASE_S = 1.0
 SOCKET_TIMEOUT_S = 10.0
 LOG_MISMATCH = 2
+SWITCH_INTERVAL_S = 0.0005
+"""While the next batch is made ready in a thread, the transaction must not wait long for its turn."""
 
 
 def open_log(settings: Settings) -> redis.Redis:
@@ -39,6 +41,7 @@ def open_log(settings: Settings) -> redis.Redis:
 
 def run(settings: Settings, *, shard: int, adopt_log: bool) -> int:
     """Drain the shard until told to stop; the process's exit status."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     client = open_log(settings)
     lease = Lease(client, shard=shard)
     for number in (signal.SIGTERM, signal.SIGINT):

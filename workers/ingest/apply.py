@@ -1,18 +1,18 @@
 """Applies batches of events to the graph, each in one transaction that also moves the position."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import neo4j
 import neo4j.exceptions
 
-from graph_schema.events import Event
+from graph_schema.events import Event, UserBought
 from graph_schema.queries import load_query
 from graph_schema.vocabulary import Label
 from lsec.core.erasures import user_hash
 from workers.ingest import rows
-from workers.ingest.aggregate import MINUTE_MS, NUM_JOINED, NUM_PURCHASES, Batch, aggregate, user_ids
+from workers.ingest.aggregate import MINUTE_MS, NUM_JOINED, NUM_PURCHASES, Batch
 from workers.ingest.faults import DataFault, NodesChanged, PositionMoved, fault_of, keep_trying
 from workers.ingest.nodes import (
     MAX_KNOWN,
@@ -21,6 +21,7 @@ from workers.ingest.nodes import (
     find_erased,
     make_nodes,
 )
+from workers.ingest.prepare import Prepared, prepare
 from workers.ingest.rows import Statement
 
 MAX_LOOK_UPS = 5
@@ -64,17 +65,17 @@ class GraphWriter:
         """Bind the shard to a log at a position."""
         keep_trying(lambda: self._adopt(offset), pause=self._pause)
 
-    def apply(self, events: Sequence[Event], *, held: Offset, moved: Offset) -> int:
+    def apply(self, prepared: Prepared, *, held: Offset, moved: Offset) -> int:
         """Apply the events and move the position from `held` to `moved`, both or neither; the batch's `seq`.
 
         DataFault if the graph refuses an event; PositionMoved if the position is not `held`, also
         when an earlier try was committed without our knowing; BatchTooLarge if it does not fit.
         """
-        return self._transact(events, held, moved)
+        return self._transact(prepared, held, moved)
 
     def rehearse(self, events: Sequence[Event], *, held: Offset) -> None:
         """Apply the events and roll back; DataFault if the graph refuses one."""
-        self._transact(events, held, None)
+        self._transact(prepare(events), held, None)
 
     def _read_offset(self) -> neo4j.Record | None:
         with self._driver.session() as session:
@@ -93,10 +94,10 @@ class GraphWriter:
                 num_events=offset.num_events,
             ).consume()
 
-    def _transact(self, events: Sequence[Event], held: Offset, moved: Offset | None) -> int:
+    def _transact(self, prepared: Prepared, held: Offset, moved: Offset | None) -> int:
         for _ in range(MAX_LOOK_UPS):
             try:
-                changes = keep_trying(lambda: self._try(events, held, moved), pause=self._pause)
+                changes = keep_trying(lambda: self._try(prepared, held, moved), pause=self._pause)
             except NodesChanged as change:
                 self._known.forget()
                 reason = change.detail
@@ -106,11 +107,11 @@ class GraphWriter:
                 return changes.seq
         raise DataFault(reason)
 
-    def _try(self, events: Sequence[Event], held: Offset, moved: Offset | None) -> NodeChanges:
+    def _try(self, prepared: Prepared, held: Offset, moved: Offset | None) -> NodeChanges:
         self.num_tries += 1
         try:
             with self._driver.session() as session, session.begin_transaction() as tx:
-                changes = _Transaction(tx, self._shard, self._known).write(events, held)
+                changes = _Transaction(tx, self._shard, self._known).write(prepared, held)
                 if moved is None:
                     tx.rollback()
                 else:
@@ -139,12 +140,16 @@ class _Transaction:
         self._shard = shard
         self._known = known
         self._changes = NodeChanges()
+        self._minutes: dict[tuple[str, int], list[int]] = {}
+        """The minutes of this try: who joined and what was bought for the first time, the graph tells."""
 
-    def write(self, events: Sequence[Event], held: Offset) -> NodeChanges:
+    def write(self, prepared: Prepared, held: Offset) -> NodeChanges:
         """Lock the position, then write all that the events come to."""
         seq = self._changes.seq = self._lock(held)
-        erased = find_erased(self._run, user_ids(events), self._known, self._changes)
-        batch = aggregate(events, erased)
+        if erased := find_erased(self._run, prepared.user_ids, self._known, self._changes):
+            prepared = prepare(prepared.events, erased)
+        batch = prepared.batch
+        self._minutes = {minute: counts.copy() for minute, counts in batch.minutes.items()}
         self._erase(batch)
         for label, ids in (
             (Label.USER, batch.users),
@@ -153,12 +158,14 @@ class _Transaction:
             (Label.STREAM, batch.streams),
         ):
             make_nodes(self._run, label, ids, self._known, self._changes)
-        for statement in rows.record_statements(batch):
-            self._merge(statement)
-        self._watch(batch)
-        self._merge(rows.refunds(batch))
-        self._purchase(batch, seq)
-        self._merge(rows.minutes(batch.minutes))
+        # All are sent before any answer is looked at: one is packed while Neo4j works on the one before.
+        sent = [(statement, self._send(statement)) for statement in prepared.statements]
+        for statement, result in sent:
+            self._check(statement, list(result))
+        self._watch(prepared.watched)
+        self._merge(prepared.refunds)
+        self._purchase(prepared.purchases, batch.purchases, seq)
+        self._merge(rows.minutes(self._minutes))
         return self._changes
 
     def _run(self, name: str, **parameters: Any) -> list[neo4j.Record]:
@@ -183,42 +190,45 @@ class _Transaction:
         self._changes.erased.update(batch.erasures)
         self._known.has_tombstones = True
         # Those with newer data stay: only the graph knows.
-        (gone,) = self._run("ingest/new_users", batch={"ids": sorted(batch.erasures)})
+        (gone,) = self._run("ingest/gone_users", batch={"ids": sorted(batch.erasures)})
         self._changes.removed.update(gone["ids"])
+
+    def _send(self, statement: Statement) -> neo4j.Result:
+        return self._tx.run(load_query(statement.name).text, batch=statement.batch)
 
     def _merge(self, statement: Statement) -> list[neo4j.Record]:
         """Run a statement; NodesChanged if it did not find the nodes of every row."""
         if not statement.num_rows:
             return []
-        records = self._run(statement.name, batch=statement.batch)
-        if sum(record["num_rows"] for record in records) != statement.num_rows:
-            raise NodesChanged(f"{statement.name} did not find all of its nodes.")
+        records = list(self._send(statement))
+        self._check(statement, records)
         return records
 
-    def _watch(self, batch: Batch) -> None:
-        for record in self._merge(rows.watched(batch)):
+    def _check(self, statement: Statement, records: list[neo4j.Record]) -> None:
+        if sum(record["num_rows"] for record in records) != statement.num_rows:
+            raise NodesChanged(f"{statement.name} did not find all of its nodes.")
+
+    def _watch(self, statement: Statement) -> None:
+        for record in self._merge(statement):
             old, new = record["old_minute"], record["new_minute"]
             if record["stream_id"] and old != new:
-                _joined(batch, record["stream_id"], new, record["num_rows"])
+                self._count(NUM_JOINED, record["stream_id"], new, record["num_rows"])
                 if old is not None:
-                    _joined(batch, record["stream_id"], old, -record["num_rows"])
+                    self._count(NUM_JOINED, record["stream_id"], old, -record["num_rows"])
 
-    def _purchase(self, batch: Batch, seq: int) -> None:
-        statement = rows.purchases(batch)
+    def _purchase(self, statement: Statement, purchases: Mapping[str, UserBought], seq: int) -> None:
         if not statement.num_rows:
             return
         (result,) = self._run(statement.name, batch=statement.batch, seq=seq, shard=self._shard)
         if not result["found"]:
             raise NodesChanged(f"{statement.name} did not find all of its nodes.")
         for event_id in result["created"]:
-            purchase = batch.purchases[event_id]
+            purchase = purchases[event_id]
             if purchase.stream_id:
-                minute = purchase.at_ms // MINUTE_MS * MINUTE_MS
-                batch.minutes[purchase.stream_id, minute][NUM_PURCHASES] += 1
+                self._count(NUM_PURCHASES, purchase.stream_id, purchase.at_ms // MINUTE_MS, 1)
 
-
-def _joined(batch: Batch, stream_id: str, minute: int, change: int) -> None:
-    batch.minutes.setdefault((stream_id, minute * MINUTE_MS), [0, 0, 0, 0])[NUM_JOINED] += change
+    def _count(self, what: int, stream_id: str, minute: int, change: int) -> None:
+        self._minutes.setdefault((stream_id, minute * MINUTE_MS), [0, 0, 0, 0])[what] += change
 
 
 def _run(tx: neo4j.Transaction, name: str, **parameters: Any) -> list[neo4j.Record]:

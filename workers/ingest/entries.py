@@ -18,8 +18,8 @@ FIRST_GUESS = 500
 """Events in a chunk, before one was seen."""
 LOOK_PAST_UNREADABLE = 16
 LINGER_MS = 25
-FULL_ENOUGH = 10
-"""A batch with a tenth of its events is applied without waiting for more."""
+FULL_ENOUGH = 4
+"""A batch with a quarter of its events is worth a transaction: no waiting for more."""
 REMEDY = (
     "Restore the log and the graph together, or start the ingester once with --adopt-log to go on "
     "with the log as it is: what it no longer holds stays out of the graph."
@@ -152,9 +152,20 @@ class LogReader:
         a transaction costs about the same for one event as for a hundred.
         """
         self._fill(position, max_events, block_ms)
-        if self._ahead and sum(entry.num_events for entry in self._ahead) < max_events // FULL_ENOUGH:
+        if self._ahead and not self._has_enough(max_events):
             time.sleep(min(block_ms, LINGER_MS) / 1000)
             self._fill(position, max_events, 0)
+        return self._take(max_events)
+
+    def read_enough(self, position: str, *, max_events: int) -> list[Entry]:
+        """The same without waiting; empty if the log does not hold enough yet to be worth a batch."""
+        self._fill(position, max_events, 0)
+        return self._take(max_events) if self._has_enough(max_events) else []
+
+    def _has_enough(self, max_events: int) -> bool:
+        return sum(entry.num_events for entry in self._ahead) * FULL_ENOUGH >= max_events
+
+    def _take(self, max_events: int) -> list[Entry]:
         taken = num_events = 0
         while taken < len(self._ahead):
             num_events += self._ahead[taken].num_events

@@ -70,6 +70,11 @@ def fault_of(error: neo4j.exceptions.Neo4jError) -> LsecError | None:
     return DataFault(message) if code in _DATA_FAULTS else None
 
 
+def _is_passing(error: neo4j.exceptions.ClientError) -> bool:
+    """Whether Neo4j ended the transaction by itself or was told to, which says nothing of what it asked."""
+    return (error.code or "").startswith("Neo.ClientError.Transaction.")
+
+
 def keep_trying(action: Callable[[], Result], *, pause: Callable[[float], bool]) -> Result:
     """The action's result, however long the services it needs are away.
 
@@ -83,7 +88,7 @@ def keep_trying(action: Callable[[], Result], *, pause: Callable[[float], bool])
             if time.monotonic() - logged_at >= LOG_EVERY_S:
                 logged_at = time.monotonic()
                 # Such an error ends only by a change of the configuration, the graph or this program.
-                refused = isinstance(error, neo4j.exceptions.ClientError)
+                refused = isinstance(error, neo4j.exceptions.ClientError) and not _is_passing(error)
                 logger.log(
                     logging.ERROR if refused else logging.WARNING,
                     "%s: %s: %s",

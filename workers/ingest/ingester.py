@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import neo4j
@@ -26,13 +26,13 @@ from lsec.core.event_log import (
 )
 from lsec.core.settings import Settings
 from workers.ingest.aggregate import changed_ids
+from workers.ingest.applied import Applied
 from workers.ingest.apply import GraphWriter, Offset
 from workers.ingest.entries import (
     REMEDY,
     Entry,
     LogReader,
     check_sequence,
-    decode_entries,
     events_of,
     split_entries,
 )
@@ -40,6 +40,7 @@ from workers.ingest.faults import BatchTooLarge, DataFault, PositionMoved, Stopp
 from workers.ingest.isolate import isolate
 from workers.ingest.lease import Lease
 from workers.ingest.letters import Letters, damaged_letter, dead_letter
+from workers.ingest.prepare import Loaded, Loader, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +48,7 @@ CHECK_EVERY_S = 2.0
 TRIM_EVERY_S = 5.0
 CHANGES_KEPT_MS = 300_000
 """An API process that is further behind than this reads from the graph anew."""
-SIZE_BUCKETS = (1, 10, 100, 1000, 5000, 20_000)
-"""Upper bounds of the batch sizes that are counted apart."""
 WAIT_FOR_MEMORY_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of a batch: the events that are in the graph, its number there, and what it cost."""
-
-    events: Sequence[Event]
-    seq: int = 0
-    num_dead_letters: int = 0
-    num_retries: int = 0
-    duration_ms: int = 0
 
 
 class Ingester:
@@ -87,6 +75,7 @@ class Ingester:
         self._lease = lease
         self._keys = LogKeys(shard)
         self._reader = LogReader(client, self._keys)
+        self._loader = Loader(self._reader)
         self._writer = GraphWriter(driver, shard=shard, pause=lease.pause)
         self._offset = Offset("", START_POSITION, 0)
         self._batch_events = settings.ingest_batch_events
@@ -102,7 +91,7 @@ class Ingester:
 
         LogMismatch if graph and log do not belong together; `adopt_log` takes the log as it is.
         """
-        self._reader.forget()
+        self._loader.forget()
         found = self._writer.read_offset()
         if found is None or adopt_log:
             self._offset = self._new_offset(found, adopt_log=adopt_log)
@@ -118,7 +107,7 @@ class Ingester:
             self._tell(Applied(events_of(missed)))
 
     def step(self, *, block_ms: int = 500) -> int:
-        """Apply the next batch; the number of its chunks, 0 if none came within `block_ms`."""
+        """Apply the next batch, or find that it has to be smaller; 0 if none came within `block_ms`."""
         now = time.monotonic()
         if now - self._checked_at >= CHECK_EVERY_S:
             self._check_log()
@@ -126,16 +115,26 @@ class Ingester:
         if now - self._trimmed_at >= TRIM_EVERY_S:
             self.trim()
             self._trimmed_at = now
-        entries = self._reader.read(self._offset.position, max_events=self._batch_events, block_ms=block_ms)
-        if not entries:
+        try:
+            return self._step(block_ms)
+        except Exception:
+            # What was loaded is of no use: the next try begins at the position.
+            self._loader.forget()
+            raise
+
+    def _step(self, block_ms: int) -> int:
+        loaded = self._loader.load(self._offset.position, max_events=self._batch_events, block_ms=block_ms)
+        if loaded is None:
             return 0
+        entries = loaded.entries
         num_events = check_sequence(entries, self._offset.num_events)
         moved = Offset(self._offset.epoch, entries[-1].entry_id, num_events)
+        self._loader.load_ahead(moved.position, max_events=self._batch_events)
         try:
-            applied = self._apply(entries, moved)
+            applied = self._apply(loaded, moved)
         except BatchTooLarge as fault:
-            self._shrink(entries, fault)
-            return self.step(block_ms=block_ms)
+            self._shrink(loaded, fault)
+            return len(entries)
         except PositionMoved:
             if self._writer.read_offset() != moved:
                 logger.warning("Another ingester moved shard %d; reading its position anew.", self._shard)
@@ -146,31 +145,35 @@ class Ingester:
         self._offset = moved
         self._letters.passed(entries)
         keep_trying(lambda: self._tell(applied), pause=self._lease.pause)
-        self._note(entries, applied)
+        self._note(loaded, applied)
         self._batch_events = min(self._settings.ingest_batch_events, self._batch_events * 5 // 4 + 1)
         return len(entries)
 
-    def _shrink(self, entries: Sequence[Entry], fault: BatchTooLarge) -> None:
+    def _shrink(self, loaded: Loaded, fault: BatchTooLarge) -> None:
         """Go on with half of the batch; one entry alone waits until Neo4j has more memory to give."""
-        self._reader.forget()
-        self._batch_events = max(1, sum(entry.num_events for entry in entries) // 2)
+        self._loader.forget()
+        self._batch_events = max(1, loaded.num_events // 2)
         logger.warning("A batch did not fit; trying %d events: %s", self._batch_events, fault.detail)
-        if len(entries) == 1 and self._lease.pause(WAIT_FOR_MEMORY_S):
+        if len(loaded.entries) == 1 and self._lease.pause(WAIT_FOR_MEMORY_S):
             raise Stopped("Told to stop while Neo4j had too little memory.")
 
-    def _apply(self, entries: Sequence[Entry], moved: Offset) -> Applied:
+    def _apply(self, loaded: Loaded, moved: Offset) -> Applied:
         started, tries = time.monotonic(), self._writer.num_tries
-        num_letters = 0
+        prepared, num_letters = loaded.prepared, 0
         try:
-            self._letters.check(entries)
-            events = decode_entries(entries)
-            seq = self._writer.apply(events, held=self._offset, moved=moved)
-        except (DataFault, ValueError) as fault:
-            logger.warning("Isolating what is wrong up to %s: %s", moved.position, str(fault)[:300])
-            events, num_letters = self._keep_bad(entries)
-            seq = self._writer.apply(events, held=self._offset, moved=moved)
+            self._letters.check(loaded.entries)
+            if prepared is not None:
+                seq = self._writer.apply(prepared, held=self._offset, moved=moved)
+        except DataFault as fault:
+            # Its text may name people; it goes into the dead letters, which an erasure reaches.
+            logger.warning("Isolating what is wrong up to %s: %s", moved.position, type(fault).__name__)
+            prepared = None
+        if prepared is None:
+            good, num_letters = self._keep_bad(loaded.entries)
+            prepared = prepare(good)
+            seq = self._writer.apply(prepared, held=self._offset, moved=moved)
         return Applied(
-            events,
+            prepared.events,
             seq=seq,
             num_dead_letters=num_letters,
             num_retries=self._writer.num_tries - tries - 1,
@@ -190,9 +193,9 @@ class Ingester:
         logger.error("Kept %d dead letters up to %s.", len(letters), entries[-1].entry_id)
         return [logged.event for logged in good], len(letters)
 
-    def _note(self, entries: Sequence[Entry], applied: Applied) -> None:
+    def _note(self, loaded: Loaded, applied: Applied) -> None:
         """One line that leads from a request to `seq`, which its purchases carry in the graph."""
-        num_events = sum(entry.num_events for entry in entries)
+        entries, num_events = loaded.entries, loaded.num_events
         logger.info(
             "Applied batch %d: %d events up to %s.",
             *(applied.seq, num_events, entries[-1].entry_id),
@@ -222,7 +225,7 @@ class Ingester:
                 fields: dict[Any, Any] = {"p": self._offset.position, "c": encode_changes(changes)}
                 pipe.xadd(self._keys.changes, fields, maxlen=MAX_CHANGES, approximate=True)
             pipe.hset(self._keys.committed, mapping=mirror)
-            for name, count in _counts(applied).items():
+            for name, count in applied.counts().items():
                 pipe.hincrby(self._keys.stats, name, count)
             try:
                 pipe.execute()
@@ -270,17 +273,3 @@ class Ingester:
         elif state.appended != self._offset.num_events:
             missing = state.appended - self._offset.num_events
             raise LogMismatch(f"The log lost {missing} events that the graph lacks.", remedy=REMEDY)
-
-
-def _counts(applied: Applied) -> dict[str, int]:
-    """What a batch adds to the counters of the shard."""
-    num_events = len(applied.events) + applied.num_dead_letters
-    bucket = next((bound for bound in SIZE_BUCKETS if num_events <= bound), "inf")
-    return {
-        "batches": 1,
-        "events": num_events,
-        "retries": applied.num_retries,
-        "dead_letters": applied.num_dead_letters,
-        "apply_ms": applied.duration_ms,
-        f"size_{bucket}": 1,
-    }

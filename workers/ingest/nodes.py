@@ -82,9 +82,7 @@ def make_nodes(run: RunQuery, label: Label, ids: set[str], known: KnownNodes, ch
     """Create the nodes of a label that are not in the graph."""
     unknown = sorted((ids - known.ids[label]) | (ids & changes.removed if label is Label.USER else set()))
     if unknown:
-        (found,) = run(f"ingest/new_{label.lower()}s", batch={"ids": unknown})
-        if found["ids"]:
-            run(f"ingest/create_{label.lower()}s", batch={"ids": found["ids"]})
+        run(f"ingest/create_{label.lower()}s", batch={"ids": unknown})
     changes.found[label] = set(unknown)
     if label is Label.USER:
         changes.removed.difference_update(ids)

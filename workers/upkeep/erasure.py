@@ -7,13 +7,15 @@ goes from the ledger, too.
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import neo4j
 import redis
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import ColumnElement, Engine, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from lsec.core.erasures import erasing_event
@@ -21,7 +23,6 @@ from lsec.core.event_log import decode_event
 from lsec.core.ledger import AuditRecord, DeadLetter, Erasure, Training, TrainingStatus, utc_now
 from lsec.core.settings import Settings
 from workers.graph import read_rows
-from workers.ledger import BUSY_TIMEOUT_MS
 from workers.upkeep.files import clean_artifacts, clean_run
 from workers.upkeep.log import UpkeepLog, day_of, is_erased
 
@@ -29,7 +30,8 @@ REWRITE_TIMEOUT_S = 60.0
 CLOCKS_APART = timedelta(minutes=1)
 """The clocks of two servers may differ by so much."""
 FINAL = tuple(status for status in TrainingStatus if status.is_final)
-EMPTIED_WITHIN_MS = 2000
+GIVE_UP_SOON = text("PRAGMA busy_timeout=2000")
+"""Writers wait while the journal is emptied, so that gives up on a long reader soon."""
 LETTERS_PER_READ = 500
 
 log = logging.getLogger(__name__)
@@ -55,11 +57,11 @@ class Upkeep:
         for erasure in erasures:
             if erasure.committed_at is None:
                 self._commit(erasure, event_log)
+                self._keep_commit(erasure)
         in_graph = [erasure for erasure in erasures if erasure.committed_at is not None]
-        for erasure in in_graph:
-            delete_dead_letters(self.engine, erasure)
-        self._look_at_runs(in_graph)
-        self._look_at_artifacts(in_graph)
+        delete_dead_letters(self.engine, in_graph)
+        under_way = self._look_at_runs(in_graph)
+        self._look_at_artifacts(in_graph, under_way)
         self._look_at_log(in_graph, event_log)
         cleared = [erasure for erasure in in_graph if not self.waiting[erasure.id]]
         if cleared and not event_log.rewrite_files(timeout_s=REWRITE_TIMEOUT_S):
@@ -90,8 +92,33 @@ class Upkeep:
             erasure.number = event_log.append(erasing_event(erasure), shard=erasure.shard)
             self._wait(erasure, "the ingester, once more")
 
-    def _look_at_runs(self, erasures: Sequence[Erasure]) -> None:
-        """Wait for runs that may have read the graph before; clean those that are over."""
+    def _keep_commit(self, erasure: Erasure) -> None:
+        """Write down at once what was sent and seen: what follows may fail."""
+        values = {
+            "event_id": erasure.event_id,
+            "number": erasure.number,
+            "committed_at": erasure.committed_at,
+        }
+        with Session(self.engine) as session, session.begin():
+            session.execute(update(Erasure).where(*_same(erasure)).values(**values))
+
+    @contextmanager
+    def _faults_wait(self, erasures: Sequence[Erasure], what: str) -> Iterator[None]:
+        """Have a fault of files hold up only what it concerns, and be told."""
+        try:
+            yield
+        except OSError as error:
+            log.warning("erasures wait for %s: %s", what, error)
+            for erasure in erasures:
+                self._wait(erasure, f"{what}: {error}")
+
+    def _look_at_runs(self, erasures: Sequence[Erasure]) -> Sequence[str]:
+        """Wait for runs that may have read the graph before, clean those that are over; runs under way."""
+        folders: list[Path] = []
+        # Before the runs: one that begins in between has no folder here.
+        with self._faults_wait(erasures, "the folder of runs"):
+            if erasures and self.settings.runs_path.exists():
+                folders += [folder for folder in self.settings.runs_path.iterdir() if folder.is_dir()]
         with Session(self.engine) as session:
             under_way = session.execute(
                 select(Training.id, Training.started_at).where(Training.status.not_in(FINAL))
@@ -102,18 +129,19 @@ class Upkeep:
                 assert erasure.committed_at is not None
                 if started_at is not None and started_at < erasure.committed_at + CLOCKS_APART:
                     self._wait(erasure, f"training {training_id}, which began before")
-        if erasures and self.settings.runs_path.exists():
-            for folder in self.settings.runs_path.iterdir():
-                if folder.is_dir() and folder.name not in started:
+        for folder in folders:
+            if folder.name not in started:
+                with self._faults_wait(erasures, f"the files of training {folder.name}"):
                     clean_run(folder, _users(erasures))
+        return list(started)
 
-    def _look_at_artifacts(self, erasures: Sequence[Erasure]) -> None:
+    def _look_at_artifacts(self, erasures: Sequence[Erasure], under_way: Sequence[str]) -> None:
         """Clean artifacts, but of users whom a run under way may hold: its artifact is not to be touched."""
         ready = [erasure for erasure in erasures if not self.waiting[erasure.id]]
-        failed = clean_artifacts(self.settings, _users(ready)) if ready else {}
-        for release_id, reason in failed.items():
+        for reason in clean_artifacts(self.settings, _users(ready), under_way=under_way) if ready else ():
+            log.warning("erasures wait for %s", reason)
             for erasure in ready:
-                self._wait(erasure, f"the artifact of release {release_id}, to be deleted by hand: {reason}")
+                self._wait(erasure, reason)
 
     def _look_at_log(self, erasures: Sequence[Erasure], event_log: UpkeepLog) -> None:
         """Wait until the log is trimmed of the users."""
@@ -143,13 +171,18 @@ class Upkeep:
         if not waiting_for:
             values |= {"done_at": utc_now(), "user_id": None}
         with Session(self.engine) as session, session.begin():
-            same = (Erasure.id == erasure.id, Erasure.requested_at == erasure.requested_at)
-            is_kept = session.scalar(update(Erasure).where(*same).values(**values).returning(Erasure.id))
+            keep = update(Erasure).where(*_same(erasure)).values(**values)
+            is_kept = session.scalar(keep.returning(Erasure.id))
             if is_kept and not waiting_for:
                 audit = {"key_id": "", "action": "user.erased", "target": erasure.user_hash}
                 session.add(AuditRecord(**audit, detail={"erasure_id": erasure.id}))
         if not waiting_for:
             log.info("erasure %s is done", erasure.id)
+
+
+def _same(erasure: Erasure) -> tuple[ColumnElement[bool], ...]:
+    """That the erasure was not begun anew meanwhile."""
+    return Erasure.id == erasure.id, Erasure.requested_at == erasure.requested_at
 
 
 def open_erasures(engine: Engine) -> list[Erasure]:
@@ -161,19 +194,16 @@ def open_erasures(engine: Engine) -> list[Erasure]:
         return found
 
 
-def delete_dead_letters(engine: Engine, erasure: Erasure) -> None:
-    """Delete the dead letters that hold the user up to the erased day, or in bytes that nobody can read."""
-    assert erasure.user_id is not None
-    needle, until = erasure.user_id.encode(), day_of(erasure.requested_at)
+def delete_dead_letters(engine: Engine, erasures: Sequence[Erasure]) -> None:
+    """Delete the dead letters that hold a user up to the erased day, or in bytes that nobody can read."""
+    until = {erasure.user_id or "": day_of(erasure.requested_at) for erasure in erasures}
+    if not until:
+        return
     with Session(engine) as session:
         letters = session.execute(
             select(DeadLetter.id, DeadLetter.payload).execution_options(yield_per=LETTERS_PER_READ)
         )
-        found = [
-            letter_id
-            for letter_id, payload in letters
-            if needle in payload and _letter_is_erased(payload, erasure.user_id, until)
-        ]
+        found = [letter_id for letter_id, payload in letters if _letter_is_erased(payload, until)]
     for start in range(0, len(found), LETTERS_PER_READ):
         with Session(engine) as session, session.begin():
             session.execute(
@@ -181,25 +211,39 @@ def delete_dead_letters(engine: Engine, erasure: Erasure) -> None:
             )
 
 
-def _letter_is_erased(payload: bytes, user_id: str, until: date) -> bool:
+def _letter_is_erased(payload: bytes, until: Mapping[str, date]) -> bool:
+    held = [user_id for user_id in until if user_id.encode() in payload]
+    if not held:
+        return False
     try:
         event = decode_event(payload)
     except ValueError:
         return True
-    return is_erased(event, user_id, until)
+    return any(is_erased(event, user_id, until[user_id]) for user_id in held)
 
 
 def forget_in_files(engine: Engine) -> None:
-    """Empty SQLite's journal, which holds older states."""
-    if engine.dialect.name != "sqlite":
+    """Empty SQLite's journal, which holds older states, if there is anything in it.
+
+    It may be in use just then: so it is tried again for as long as anybody was ever erased.
+    """
+    if engine.dialect.name != "sqlite" or not _has_journal(engine):
         return
+    with Session(engine) as session:
+        if not session.scalar(select(Erasure.id).limit(1)):
+            return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # Writers wait meanwhile, so it gives up on a long reader soon.
-        connection.execute(text(f"PRAGMA busy_timeout={EMPTIED_WITHIN_MS}"))
+        # Its short patience is its own: it does not go back to the others.
+        connection.detach()
+        connection.execute(GIVE_UP_SOON)
         is_busy, _, _ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
-        connection.execute(text(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}"))
     if is_busy:
         log.warning("the ledger's journal is in use, and was not emptied")
+
+
+def _has_journal(engine: Engine) -> bool:
+    journal = Path(f"{engine.url.database}-wal")
+    return journal.exists() and journal.stat().st_size > 0
 
 
 def _users(erasures: Sequence[Erasure]) -> list[str]:

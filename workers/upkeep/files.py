@@ -1,5 +1,6 @@
 """Files that hold people: snapshots of trainings and artifacts of releases."""
 
+import json
 import mmap
 import shutil
 from collections.abc import Collection
@@ -34,22 +35,49 @@ def clean_run(folder: Path, user_ids: Collection[str]) -> None:
         _delete(snapshot)
 
 
-def clean_artifacts(settings: Settings, user_ids: Collection[str]) -> dict[str, str]:
-    """Take these users out of every artifact; those that cannot be cleaned, with the reason."""
+def clean_artifacts(
+    settings: Settings, user_ids: Collection[str], *, under_way: Collection[str] = ()
+) -> list[str]:
+    """Take these users out of every artifact; what cannot be cleaned, and why, in words.
+
+    What the runs that are under way move here is left alone.
+    """
     path = settings.artifacts_path
-    recover(path)
-    for part in path.glob(".*.partial"):
-        # A run that died while it moved its artifact here, from another file system.
-        if _has_bytes(part / "user_ids.npy", user_ids):
-            shutil.rmtree(part)
-    failed = {}
-    for folder in sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}")):
+    moving = [f".{_release_of(settings.runs_path / training_id)}.partial" for training_id in under_way]
+    failed = []
+    try:
+        recover(path)
+        for part in path.glob(".*.partial"):
+            # A run that died while it moved its artifact here, from another file system.
+            if part.name not in moving and _has_bytes(part / "user_ids.npy", user_ids):
+                shutil.rmtree(part)
+        folders = sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}"))
+    except OSError as error:
+        return [f"the folder of artifacts: {error}"]
+    for folder in folders:
         try:
-            scrub(folder, sorted(user_ids))
-        except ArtifactError as error:
-            if _has_bytes(folder / "user_ids.npy", user_ids):
-                failed[folder.name] = error.detail
+            if fault := _clean_artifact(folder, user_ids):
+                failed.append(f"the artifact of release {folder.name}, to be deleted by hand: {fault}")
+        except OSError as error:
+            failed.append(f"the artifact of release {folder.name}: {error}")
     return failed
+
+
+def _clean_artifact(folder: Path, user_ids: Collection[str]) -> str:
+    """Take these users out of an artifact; if it holds one and is damaged, how."""
+    try:
+        scrub(folder, sorted(user_ids))
+    except ArtifactError as error:
+        return error.detail if _has_bytes(folder / "user_ids.npy", user_ids) else ""
+    return ""
+
+
+def _release_of(run: Path) -> str:
+    """The release that a run makes; '' for one that has not got so far, or could not go on."""
+    try:
+        return str(json.loads((run / "job.json").read_text())["release_id"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _holds(snapshot: Path, user_ids: Collection[str]) -> bool:

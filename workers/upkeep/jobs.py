@@ -9,7 +9,7 @@ from lsec.core.settings import Settings
 from workers.graph import open_driver
 from workers.ledger import open_ledger
 from workers.trainings import OUTAGES
-from workers.upkeep.erasure import Upkeep, open_erasures
+from workers.upkeep.erasure import Upkeep, forget_in_files, open_erasures
 from workers.upkeep.retention import horizon_of, prune
 
 PRUNE_FOR_S = 60.0
@@ -23,6 +23,8 @@ def continue_erasures(settings: Settings) -> None:
     engine = open_ledger(settings)
     try:
         if not open_erasures(engine):
+            # The last one was called done before the journal could be emptied, which may have been in use.
+            forget_in_files(engine)
             return
         with (
             open_driver(settings) as driver,

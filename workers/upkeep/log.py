@@ -4,6 +4,7 @@ The log is trimmed by whole nodes of its stream, by the ingester and here: a sin
 stays in its node's bytes, in memory and in files, unseen. So what cannot be read is not there either.
 """
 
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class UpkeepLog:
             for entry_id, fields in self._entries(keys.log):
                 chunk = fields.get(b"c", b"")
                 for user_id in [each for each, needle in needles.items() if needle in chunk]:
-                    if _holds(chunk, int(fields.get(b"n", 0)), user_id, users[user_id]):
+                    if _holds(chunk, fields.get(b"n", b"0"), user_id, users[user_id]):
                         held[user_id] = entry_id_ms(entry_id)
         return held
 
@@ -139,11 +140,12 @@ class UpkeepLog:
                 yield after, fields
 
 
-def _holds(chunk: bytes, num_events: int, user_id: str, until: date) -> bool:
+def _holds(chunk: bytes, num_events: bytes, user_id: str, until: date) -> bool:
     """Whether a chunk has an event of the user's of that day or before; so it does if it is damaged."""
     try:
-        events = [decode_event(payload) for payload in split_chunk(chunk, num_events)]
-    except ValueError:
+        events = [decode_event(payload) for payload in split_chunk(chunk, int(num_events))]
+    # struct.error: a number that no chunk can have.
+    except (ValueError, struct.error):
         return True
     return any(is_erased(event, user_id, until) for event in events)
 

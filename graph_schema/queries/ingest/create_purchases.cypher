@@ -15,7 +15,7 @@ CALL () {
   RETURN collect(p) AS products
 }
 CALL (users, products) {
-  UNWIND $batch.rows AS row
+  UNWIND CASE WHEN size(users) = size($batch.users) AND size(products) = size($batch.products) THEN $batch.rows ELSE [] END AS row
   WITH users[row[0]] AS u, products[row[1]] AS p, $batch.streamer_ids[row[2]] AS streamer_id, $batch.stream_ids[row[3]] AS stream_id,
     row[4] AS event_id, row[5] AS quantity, row[6] AS amount, row[7] AS at
   WHERE NOT EXISTS { ()-[:BOUGHT {event_id: event_id}]->() }

@@ -18,9 +18,10 @@ WITH users, streamers
 WHERE size(users) = size($batch.users) AND size(streamers) = size($batch.streamers)
 UNWIND $batch.rows AS row
 WITH users[row[0]] AS u, streamers[row[1]] AS s, datetime({epochMillis: row[2]}) AS at
+OPTIONAL MATCH (u)-[f:FOLLOWS]->(s)
 OPTIONAL MATCH (u)-[gone:UNFOLLOWED]->(s)
-FOREACH (_ IN CASE WHEN gone IS NULL OR gone.at < at THEN [1] ELSE [] END |
-  MERGE (u)-[f:FOLLOWS]->(s)
-  SET f.at = CASE WHEN f.at >= at THEN f.at ELSE at END
-  DELETE gone)
+WITH u, s, f, gone, at, gone IS NULL OR gone.at < at AS counts
+FOREACH (_ IN CASE WHEN counts AND f IS NULL THEN [1] ELSE [] END | CREATE (u)-[:FOLLOWS {at: at}]->(s))
+FOREACH (_ IN CASE WHEN counts AND f.at < at THEN [1] ELSE [] END | SET f.at = at)
+FOREACH (_ IN CASE WHEN counts THEN [1] ELSE [] END | DELETE gone)
 RETURN count(*) AS num_rows

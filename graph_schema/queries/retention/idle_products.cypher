@@ -1,4 +1,5 @@
 // Deletes some products of which nothing is left and whose record, if any, is of before a day; `dry_run` only counts.
+// Its category says what it is, not that it is used.
 // An ingester may be about to use one: each is locked, by a property
 // that never changes, and then looked at anew.
 // mode: write
@@ -6,12 +7,12 @@
 // columns: num_found
 MATCH (found:Product)
 WHERE found.index >= $start AND found.index < $stop
-  AND coalesce(date(found.record_at) < $horizon, true) AND NOT EXISTS { (found)--() }
+  AND coalesce(date(found.record_at) < $horizon, true) AND NOT EXISTS { (found)-[:!IN]-() }
 WITH found LIMIT $limit
 FOREACH (_ IN CASE WHEN $dry_run THEN [] ELSE [1] END | SET found.index = found.index)
 WITH collect(found.id) AS ids
 UNWIND ids AS id
 MATCH (n:Product {id: id})
-WHERE coalesce(date(n.record_at) < $horizon, true) AND NOT EXISTS { (n)--() }
-FOREACH (_ IN CASE WHEN $dry_run THEN [] ELSE [1] END | DELETE n)
+WHERE coalesce(date(n.record_at) < $horizon, true) AND NOT EXISTS { (n)-[:!IN]-() }
+FOREACH (_ IN CASE WHEN $dry_run THEN [] ELSE [1] END | DETACH DELETE n)
 RETURN count(*) AS num_found

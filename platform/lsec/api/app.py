@@ -48,6 +48,7 @@ DESCRIPTION = (
     "Live-stream e-commerce events go in, recommendations and influence come out. "
     "Send an API key as `Authorization: Bearer lsec_…`; errors are `application/problem+json`."
 )
+CANCEL_AGAIN_S = 0.1
 EXIT_LOOP_ENDED = 70
 """The exit status of a process one of whose background loops has ended: EX_SOFTWARE."""
 
@@ -99,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
-    """Everything that a process of the API holds; it opens while Neo4j or the log is still down."""
+    """Everything that a process of the API holds; it opens while any of its services is still down."""
     async with contextlib.AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings))
         log_client = await stack.enter_async_context(open_log(settings))
@@ -108,7 +109,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         event_log = EventLog(log_client, settings)
         follower = ReleaseFollower(graph, settings)
         erasure_store = ErasureStore(ledger, event_log, settings)
-        live_feed = LiveFeed(log_client, settings)
+        live_feed = LiveFeed(log_client, settings, leaving=lambda: erasure_store.leaving)
+        await erasure_store.begin()
         for follow in (
             event_log.follow,
             event_log.watch_load,
@@ -155,6 +157,9 @@ def _end_with(task: asyncio.Task[None]) -> None:
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.remove_done_callback(_end_with)
-    task.cancel()
+    # One cancel may be lost: redis-py, and wait_for of Python 3.11, swallow it as a connection opens.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
     with contextlib.suppress(asyncio.CancelledError):
         await task

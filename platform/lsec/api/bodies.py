@@ -29,6 +29,9 @@ class _Decompressor(Protocol):
     def unused_data(self) -> bytes: ...
 
 
+MAX_MEMBERS = 1000
+"""Each is opened by itself, and an empty one has few bytes: a body of them would keep a thread for long."""
+
 _OPEN: dict[str, Callable[[], _Decompressor]] = {
     "gzip": lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 16),
     "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW_BYTES).decompressobj(),
@@ -72,15 +75,19 @@ async def _read_raw(request: Request, max_bytes: int) -> bytes:
 def decompress(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
     """What the data, one member or frame after another, stands for.
 
-    BodyTooLarge past `max_bytes`, at most one piece after it; InvalidInput if it is broken or ends too early.
+    BodyTooLarge past `max_bytes`, at most one piece after it; InvalidInput if it is broken, ends too early
+    or has too many members.
     """
     parts: list[bytes] = []
-    num_bytes = 0
+    num_bytes = num_members = 0
     stream: _Decompressor | None = None
     for start in range(0, len(data), PIECE_BYTES):
         rest = data[start : start + PIECE_BYTES]
         while rest:
-            stream = stream or _OPEN[encoding]()
+            if stream is None:
+                stream, num_members = _OPEN[encoding](), num_members + 1
+                if num_members > MAX_MEMBERS:
+                    raise _unreadable(encoding, f"has more than {MAX_MEMBERS:,} members or frames")
             try:
                 part = stream.decompress(rest)
             except (zlib.error, zstandard.ZstdError) as error:
@@ -104,5 +111,6 @@ def _too_large(max_bytes: int, where: str = "") -> BodyTooLarge:
 def _unreadable(encoding: str, what: str) -> InvalidInput:
     return InvalidInput(
         f"The {encoding} body {what}.",
-        remedy="Nothing was taken. Compress it again, or leave Content-Encoding out if it is not compressed.",
+        remedy="Nothing was taken. Compress it again as a whole, or leave Content-Encoding out if it is not "
+        "compressed.",
     )

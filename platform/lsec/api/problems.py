@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as LogTimeoutError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lsec.api.dependencies import ID_PATTERN, LEDGER_ID_PATTERN
 from lsec.api.openapi import MEDIA_TYPE
@@ -30,6 +31,8 @@ from lsec.core.errors import (
 from lsec.core.logs import REQUEST_ID
 
 RETRY_AFTER_FULL_S = 10
+CLIENT_GONE = 499
+"""What nginx calls a request whose client went before it was answered; only lines and metrics show it."""
 _PLACES = ("query", "path", "body", "header")
 """Where a field may stand, with which its location begins."""
 LOST_SERVICE_ERRORS: dict[str, tuple[type[Exception], ...]] = {
@@ -55,6 +58,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(LsecError, _on_platform_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_gone_client)
     app.add_exception_handler(OutOfMemoryError, _on_full_log)
     for service, errors in LOST_SERVICE_ERRORS.items():
         for lost in errors:
@@ -145,6 +149,10 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
         kind=kind,
         headers=error.headers,
     )
+
+
+async def _on_gone_client(_: Request, __: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _on_full_log(_: Request, __: Exception) -> Response:

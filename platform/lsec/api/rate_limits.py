@@ -34,6 +34,10 @@ MAX_CONNECTIONS = 32
 TIMEOUT_S = 0.25
 PAUSE_S = 1.0
 """After a failure the log's server is not asked for so long, so that few requests wait for it."""
+ROUNDED_S = 0.5
+"""What the server's answer, in whole seconds, may be past the end of a window."""
+ASK_AGAIN_S = 0.1
+"""How often it is asked in that time."""
 KEY_PREFIX = "lsec:rate"
 
 log = logging.getLogger(__name__)
@@ -41,10 +45,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Ahead:
-    """Requests of a key that are counted already but not yet made, and until when they may be."""
+    """Requests of a key that are counted already but not yet made, and until when they may be.
+
+    Or until when, at least, its requests are used up.
+    """
 
     num_left: int = 0
     until: float = 0.0
+    refused_until: float = 0.0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -67,6 +75,18 @@ class _Limit:
         ahead.num_left -= 1
         return True
 
+    def check_refused(self, ahead: _Ahead, caller: Caller) -> None:
+        """RateLimited if the key is known to have used its requests up: a flood of them must cost nothing."""
+        seconds_left = ahead.refused_until - time.monotonic()
+        if seconds_left <= 0:
+            return
+        rate = self.rate
+        raise RateLimited(
+            f"A key of scope {caller.scope} may make {rate.amount} requests per {rate.GRANULARITY.name}.",
+            retry_after_s=min(int(seconds_left + ROUNDED_S) + 1, rate.get_expiry()),
+            limit=f"{rate.amount}/{rate.GRANULARITY.name}",
+        )
+
 
 class RateLimits:
     """Counts the requests of each key against the limit of its scope."""
@@ -83,30 +103,30 @@ class RateLimits:
         limit = self._limits.get(caller.scope)
         if limit is None or limit.passes(ahead := limit.ahead[caller.key_id]):
             return
+        limit.check_refused(ahead, caller)
         async with ahead.turn:
-            # Whoever had the turn may have counted this one too.
+            # Whoever had the turn may have counted this one too, or heard that it is refused.
             if limit.passes(ahead):
                 return
+            limit.check_refused(ahead, caller)
             try:
                 await _count(limit, ahead, caller)
+                limit.check_refused(ahead, caller)
             except (RedisError, OSError) as error:
                 limit.uncounted_until = time.monotonic() + PAUSE_S
                 log.warning("requests of %s keys pass uncounted for a moment: %s", caller.scope, error)
 
 
 async def _count(limit: _Limit, ahead: _Ahead, caller: Caller) -> None:
+    """Count some requests of the key ahead, this one with them, or learn until when it has none left."""
     rate, counter = limit.rate, limit.counter
     num_taken = max(1, rate.amount // 100)
     if await counter.hit(rate, caller.key_id, cost=num_taken):
         ahead.num_left, ahead.until = num_taken - 1, time.monotonic() + rate.get_expiry()
         return
     resets_at = await counter.storage.get_expiry(rate.key_for(caller.key_id))
-    seconds_left = int(resets_at - time.time()) + 1
-    raise RateLimited(
-        f"A key of scope {caller.scope} may make {rate.amount} requests per {rate.GRANULARITY.name}.",
-        retry_after_s=max(1, min(seconds_left, rate.get_expiry())),
-        limit=f"{rate.amount}/{rate.GRANULARITY.name}",
-    )
+    seconds_left = resets_at - time.time() - ROUNDED_S
+    ahead.refused_until = time.monotonic() + max(seconds_left, ASK_AGAIN_S)
 
 
 @contextlib.asynccontextmanager

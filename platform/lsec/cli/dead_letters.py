@@ -1,7 +1,9 @@
 """Commands on dead letters: what could not go into the graph is shown, corrected, replayed or purged."""
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +11,14 @@ import msgspec
 import typer
 
 from lsec.cli.options import DEFAULT_URL, TIME_FORMATS, Json, Key, Url, connect, in_utc
-from lsec.cli.output import err, out, print_json, print_table, shown
+from lsec.cli.output import counting, err, out, print_json, print_table, shown
 from lsec.client import Client
 from lsec.client.answers import DeadLetter, Refusal, Replay
 from lsec.client.errors import ApiError
 from lsec.core.errors import InvalidInput
+
+REPLAY_BATCH = 1000
+"""Letters of one request; each is a transaction."""
 
 app = typer.Typer(
     help="Dead letters: events that could not go into the graph. Show one, correct it, replay it.",
@@ -137,7 +142,12 @@ def replay(
     shard: Shard = None,
     event_id: EventId = None,
     before: Before = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters to replay by a filter.")] = 1000,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10_000, help="Most letters to replay.", show_default=f"{REPLAY_BATCH}; --all has none"
+        ),
+    ] = None,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
@@ -145,12 +155,15 @@ def replay(
     """Send the events of dead letters to the graph again, each once however often this runs."""
     _require_one_way(letters, everything, is_filtered=(shard, event_id, before) != (None, None, None))
     with connect(url, key) as client:
+        replay_some = partial(
+            client.replay_dead_letters, shard=shard, event_id=event_id, before=in_utc(before)
+        )
         if letters:
             done = _replay_each(client, letters)
+        elif everything and limit is None:
+            done = _replay_all(client, replay_some)
         else:
-            done = client.replay_dead_letters(
-                shard=shard, event_id=event_id, before=in_utc(before), limit=limit
-            )
+            done = replay_some(limit=limit or REPLAY_BATCH)
     if as_json:
         print_json(done)
     else:
@@ -209,6 +222,24 @@ def _replay_each(client: Client, letters: list[str]) -> Replay:
                 raise
             refused.append(Refusal(id=letter, reason=str(error)))
     return Replay(replayed=len(letters) - len(refused), refused=refused, open=client.lag().dead_letters)
+
+
+def _replay_all(client: Client, replay_some: Callable[..., Replay]) -> Replay:
+    """Replays until a call replays nothing more, as many letters as are open now.
+
+    What the graph refuses again is a new letter, so without an end this could go round for ever.
+    """
+    num_open = client.lag().dead_letters
+    done = Replay(replayed=0)
+    replayed = 0
+    with counting("Replaying", num_open) as show:
+        while replayed < num_open:
+            done = replay_some(limit=min(REPLAY_BATCH, num_open - replayed))
+            replayed += done.replayed
+            show(replayed)
+            if not done.replayed:
+                break
+    return msgspec.structs.replace(done, replayed=replayed)
 
 
 def _read_event(file: Path) -> bytes:

@@ -6,6 +6,7 @@ import typer
 
 from lsec.cli.options import Json, extra
 from lsec.cli.output import err, out, print_json, print_table
+from lsec.cli.stack import DataDir
 from lsec.core.errors import InvalidInput, Unavailable
 from lsec.core.settings import load_settings
 
@@ -23,7 +24,7 @@ NAMES = {
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
-        rich_help_panel="Stack", epilog="Examples: lsec prune --dry-run · lsec prune --days 400 --yes"
+        rich_help_panel="Server", epilog="Examples: lsec prune --dry-run · lsec prune --days 400 --yes"
     )(prune)
 
 
@@ -35,13 +36,14 @@ def prune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Delete from the graph what is older than the retention. With LSEC_RETENTION_DAYS it happens by itself.
 
     Follows, dismissals and what streamers sell are states and stay. It may be stopped at any time.
     """
-    settings = load_settings()
+    settings = load_settings(data_dir=data_dir)
     kept_days = days or settings.retention_days
     if not kept_days:
         raise InvalidInput(

@@ -1,6 +1,7 @@
 """One function a route: its parameters and what it answers."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from lsec.client.answers import (
     Training,
     Trainings,
 )
+from lsec.client.errors import NotCommitted
 from lsec.client.exchange import (
     Call,
     Dropped,
@@ -39,6 +41,7 @@ from lsec.client.exchange import (
 
 READ_PATIENCE_S = 10.0
 """Reads are tried again so long when the API is away for a moment."""
+POLL_S = 0.1
 STREAM_TIMEOUT_S = 60.0
 """The API sends a sign of life on open streams more often than this."""
 
@@ -72,6 +75,29 @@ def post_events(
 def lag(*, patience_s: float = READ_PATIENCE_S) -> Flow[Lag]:
     """How far the graph is behind the log."""
     return fetch(Call("GET", "/v1/events/lag"), Lag, patience_s=patience_s)
+
+
+def wait_until_committed(
+    *, timeout_s: float = 300.0, on_progress: Callable[[Lag], None] | None = None
+) -> Flow[Lag]:
+    """The lag once the graph holds everything that was in the log when this was called.
+
+    NotCommitted after `timeout_s` seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    now = yield from lag()
+    targets = {shard.shard: shard.appended for shard in now.shards}
+    while any(shard.committed < targets.get(shard.shard, 0) for shard in now.shards):
+        if on_progress is not None:
+            on_progress(now)
+        if time.monotonic() > deadline:
+            raise NotCommitted(
+                f"{now.backlog_events} events are not in the graph after {timeout_s:.0f} s.",
+                remedy="Does the ingester run? `lsec status` shows.",
+            )
+        yield Pause(POLL_S)
+        now = yield from lag()
+    return now
 
 
 def event_schema() -> Flow[dict[str, Any]]:

@@ -10,8 +10,7 @@ import msgspec
 import zstandard
 
 from graph_schema.events import Envelope
-from lsec.client.answers import EventsAnswer, Lag, Rejected
-from lsec.client.errors import NotCommitted
+from lsec.client.answers import EventsAnswer, Rejected
 from lsec.client.exchange import (
     Call,
     Dropped,
@@ -29,8 +28,10 @@ from lsec.client.routes import lag
 DEFAULT_BATCH = 1000
 BATCH_BYTES = 2 * 1024 * 1024
 PATIENCE_S = 120.0
-POLL_S = 0.1
+AHEAD_POLL_S = 0.02
 LAG_EVERY_S = 1.0
+MAX_AHEAD = 4
+"""Times the connections: so many batches from the first without an answer on may be begun."""
 
 
 @dataclass(slots=True)
@@ -108,7 +109,8 @@ def send_batches(
     """Sends batches over as many connections; the totals. `on_answer` hears what became of each batch.
 
     A batch is repeated by itself with growing pauses when the API is busy (503, 429, as long as Retry-After
-    says) or gone; events have ids, so nothing is counted twice. One that is too large is halved. Above
+    says) or gone; events have ids, so nothing is counted twice. No batch is begun that is more than
+    `MAX_AHEAD` a connection past one without an answer. One that is too large is halved. Above
     `max_lag_s` seconds of lag sending pauses, so that live events go first. `compress` packs the requests
     by zstd, which is worth it over a network. ApiError or Unreachable after
     `patience_s` seconds without success, or at once for what a retry cannot help (a wrong key). The
@@ -116,7 +118,10 @@ def send_batches(
     """
     live_first = None if max_lag_s is None else _LiveFirst(max_lag_s)
     sending = _Sending(patience_s, on_progress, live_first, compress=compress)
-    flows = (_send(batch, sending, on_answer) for batch in batches)
+    flows = (
+        _in_turn(number, MAX_AHEAD * connections, _send(batch, sending, on_answer), sending)
+        for number, batch in enumerate(batches)
+    )
     yield Together(flows, connections)
     return sending.totals
 
@@ -143,29 +148,6 @@ def cut(items: Iterable[T], size: int, num_bytes: Callable[[T], int]) -> Iterato
         total += length
     if some:
         yield some
-
-
-def wait_until_committed(
-    *, timeout_s: float = 300.0, on_progress: Callable[[Lag], None] | None = None
-) -> Flow[Lag]:
-    """The lag once the graph holds everything that was in the log when this was called.
-
-    NotCommitted after `timeout_s` seconds.
-    """
-    deadline = time.monotonic() + timeout_s
-    now = yield from lag()
-    targets = {shard.shard: shard.appended for shard in now.shards}
-    while any(shard.committed < targets.get(shard.shard, 0) for shard in now.shards):
-        if on_progress is not None:
-            on_progress(now)
-        if time.monotonic() > deadline:
-            raise NotCommitted(
-                f"{now.backlog_events} events are not in the graph after {timeout_s:.0f} s.",
-                remedy="Does the ingester run? `lsec status` shows.",
-            )
-        yield Pause(POLL_S)
-        now = yield from lag()
-    return now
 
 
 class _LiveFirst:
@@ -196,6 +178,10 @@ class _Sending:
         self.patience_s = patience_s
         self.live_first = live_first
         self.compress = compress
+        self.num_done = 0
+        """Batches without a gap, from the first."""
+        self.done: set[int] = set()
+        """Batches after a gap."""
         self.lock = threading.Lock()
         """Held where nothing waits, so the asynchronous client may hold it too."""
         self._on_progress = on_progress
@@ -212,6 +198,13 @@ class _Sending:
                 on_answer(batch, answer)
             self.report()
 
+    def finish(self, number: int) -> None:
+        with self.lock:
+            self.done.add(number)
+            while self.num_done in self.done:
+                self.done.remove(self.num_done)
+                self.num_done += 1
+
     def count_retry(self) -> None:
         with self.lock:
             self.totals.retries += 1
@@ -225,6 +218,17 @@ class _Sending:
     def report(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self.totals)
+
+
+def _in_turn(number: int, max_ahead: int, send: Flow[None], sending: _Sending) -> Flow[None]:
+    """Sends a batch once it is near enough to the first without an answer, which never waits.
+
+    Else one slow request would let the others run ahead, and a break would have all of that sent again.
+    """
+    while number >= sending.num_done + max_ahead:
+        yield Pause(AHEAD_POLL_S)
+    yield from send
+    sending.finish(number)
 
 
 def _send(batch: B, sending: _Sending, on_answer: Callable[[B, EventsAnswer], None] | None) -> Flow[None]:

@@ -21,6 +21,7 @@ from graph_schema.events import (
     UserBought,
     UserErased,
     UserUpserted,
+    field_of_bad_id,
 )
 from lsec.core import cloud_events
 from lsec.core.errors import InvalidInput, UnsupportedMediaType
@@ -32,6 +33,10 @@ NDJSON_TYPES = ("application/x-ndjson", "application/ndjson")
 CLOUD_TYPES = (cloud_events.STRUCTURED_TYPE, cloud_events.BATCH_TYPE)
 LATEST_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """With an offset a time can be written that lies past it, in a year that UTC times cannot have."""
+ERASED_BY_OTHERS = (
+    "only a key of scope admin may send it; use DELETE /v1/users/{id}, which also clears what is outside of "
+    "the graph, and tells when that is done"
+)
 _ALWAYS_KEPT = UserErased | ProductUpserted | UserUpserted | StreamerUpserted
 """Events that retention leaves alone, however old they are."""
 
@@ -60,9 +65,16 @@ _Read = tuple[list[tuple[int, Event]], list[Rejection]]
 
 
 def parse_body(
-    body: bytes, content_type: str, *, now: datetime, currency: str, max_events: int, retention_days: int = 0
+    body: bytes,
+    content_type: str,
+    *,
+    now: datetime,
+    currency: str,
+    max_events: int,
+    retention_days: int = 0,
+    may_erase: bool = True,
 ) -> ParsedBody:
-    """The events of a request body, each checked by itself.
+    """The events of a request body, each checked by itself; whoever may not erase has `user.erased` rejected.
 
     InvalidInput if the body as a whole cannot be read (empty, a broken array), UnsupportedMediaType for
     another content type, BodyTooLarge past `max_events`.
@@ -85,6 +97,8 @@ def parse_body(
     good: list[tuple[int, Event]] = []
     for index, event in indexed:
         fault = _content_fault(event, earliest_at=earliest_at, latest_at=latest_at, currency=currency)
+        if isinstance(event, UserErased) and not may_erase:
+            fault = "type", ERASED_BY_OTHERS
         if fault is None:
             good.append((index, event))
         else:
@@ -208,6 +222,8 @@ def _earliest_kept(now: datetime, retention_days: int) -> datetime:
 def _content_fault(
     event: Event, *, earliest_at: datetime, latest_at: datetime, currency: str
 ) -> Fault | None:
+    if (field := field_of_bad_id(event)) is not None:
+        return field, "an id has no white space and no control characters"
     if event.at < EARLIEST_AT:
         return "at", f"before {EARLIEST_AT.year}; check the producer's clock and its unit"
     if event.at < earliest_at and not isinstance(event, _ALWAYS_KEPT):

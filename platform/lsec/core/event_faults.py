@@ -36,8 +36,7 @@ def validation_fault(text: bytes, message: str) -> Fault:
     if field == "type":
         return field, _unknown_type(_type_of(text))
     if "matching regex" in what:
-        kind = "a currency is three capital letters" if field == "currency" else "an id has no white space"
-        return field, f"{kind} and no control characters" if field != "currency" else kind
+        return field, "a currency is three capital letters"
     if f"length <= {MAX_ID_LENGTH}" in what:
         return field, f"too long; an id has at most {MAX_ID_LENGTH} characters"
     if "timezone component" in what or "RFC3339" in what:

@@ -18,6 +18,10 @@ import msgspec
 from graph_schema.events import Event
 
 START_POSITION = "0-0"
+SHARDS_KEY = "lsec:shards"
+"""How many shards the log is written in: a user's events must stay in one while the graph takes them in."""
+MAX_CHUNK_EVENTS = 1000
+"""Of a larger request more chunks are made: a chunk is applied in one transaction, as a whole."""
 MAX_CHANGES = 100_000
 """Entries that the changes stream is cut to, roughly."""
 
@@ -49,6 +53,8 @@ end
 redis.call('INCRBY', KEYS[3], #fresh)
 return {entry, #fresh, total + #fresh, duplicates}
 """
+
+_MAX_ARRAY = 2**32 - 1
 
 _encoder = msgspec.msgpack.Encoder()
 _events: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])
@@ -190,6 +196,9 @@ def decode_event(payload: bytes) -> Event:
 
 def _as_list(chunk: bytes, num_events: int) -> bytes:
     """The chunk behind the header of a msgpack array, so that one call decodes it."""
+    # Every event has a byte at least; a number that the header has no place for is no ValueError of its own.
+    if not 0 <= num_events <= min(len(chunk), _MAX_ARRAY):
+        raise ValueError(f"{num_events} events cannot be in a chunk of {len(chunk)} bytes")
     return struct.pack(">BI", 0xDD, num_events) + chunk
 
 

@@ -17,8 +17,16 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 _NOTES: ContextVar[dict[str, object] | None] = ContextVar("notes", default=None)
 _RESERVED = frozenset([*RESERVED_ATTRS, "taskName", "color_message"])
 """What a log record has of its own, and uvicorn's second copy of its message."""
-_QUIET = {"uvicorn.access": logging.CRITICAL, "neo4j": logging.ERROR}
-"""Loggers of libraries that say too much: the API writes its own line a request."""
+_QUIET = {
+    "uvicorn.access": logging.CRITICAL,
+    "neo4j": logging.ERROR,
+    "sse_starlette": logging.INFO,
+    "aiosqlite": logging.INFO,
+}
+"""Loggers of libraries that say too much: the API writes its own line a request.
+
+At DEBUG the last two write events of the live feed, and statements with their parameters.
+"""
 _LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "celery.task")
 """Loggers that may have brought handlers of their own."""
 

@@ -114,8 +114,8 @@ def _add(tar: tarfile.TarFile, entry: Entry, path: Path, on_bytes: OnBytes) -> N
 class Archive:
     """An archive that is read from its start; `manifest` was read already."""
 
-    def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
-        self._path, self._tar = path, tar
+    def __init__(self, path: Path, tar: tarfile.TarFile, unpacked: BinaryIO) -> None:
+        self._path, self._tar, self._unpacked = path, tar, unpacked
         member = tar.next()
         content = tar.extractfile(member) if member is not None and member.name == MANIFEST else None
         if content is None:
@@ -144,6 +144,9 @@ class Archive:
                 raise tarfile.ReadError(f"{member.name} is not what the manifest says")
         if missing:
             raise tarfile.ReadError(f"{next(iter(missing))} is missing")
+        # The tar ends before the frame does, whose checksum covers the manifest too.
+        while self._unpacked.read(io.DEFAULT_BUFFER_SIZE):
+            pass
 
 
 @contextmanager
@@ -155,7 +158,7 @@ def reading(path: Path) -> Iterator[Archive]:
             zstandard.ZstdDecompressor().stream_reader(raw) as unpacked,
             tarfile.open(fileobj=unpacked, mode="r|") as tar,
         ):
-            yield Archive(path, tar)
+            yield Archive(path, tar, cast(BinaryIO, unpacked))
     except OSError as error:
         if error.filename != str(path):
             raise

@@ -134,17 +134,18 @@ def put_in_place(unpacked: Path, data_dir: Path) -> Path | None:
 
 def check_embedded(settings: Settings) -> None:
     """StackError where the data are not, or not all, in the data folder."""
+    given = settings.model_fields_set
+    bolt_port = settings.bolt_port if "neo4j_url" in given else None
+    valkey_port = settings.valkey_port if "log_url" in given else None
+    has_own_graph = is_elsewhere(settings.neo4j_url, bolt_port)
+    has_own_log = is_elsewhere(settings.log_url.get_secret_value(), valkey_port)
     parts = {
         "The ledger": ("SQL_URL", settings.sql_url is not None, "pg_dump"),
-        "The graph": ("NEO4J_URL", is_remote(settings.neo4j_url), "neo4j-admin database dump"),
-        "The event log": (
-            "LOG_URL",
-            is_remote(settings.log_url.get_secret_value()),
-            "a copy of its append-only file",
-        ),
+        "The graph": ("NEO4J_URL", has_own_graph, "neo4j-admin database dump"),
+        "The event log": ("LOG_URL", has_own_log, "a copy of its append-only file"),
     }
-    for what, (setting, is_elsewhere, tool) in parts.items():
-        if is_elsewhere:
+    for what, (setting, has_own, tool) in parts.items():
+        if has_own:
             raise StackError(
                 f"{what} is on another server ({PREFIX}{setting}); a backup is of the embedded stack alone.",
                 remedy=f"Use that server's own tools ({tool}), or unset {PREFIX}{setting} if the embedded "
@@ -158,9 +159,11 @@ def check_embedded(settings: Settings) -> None:
             )
 
 
-def is_remote(url: str) -> bool:
-    """Whether the address is another machine's."""
-    return urlsplit(url).hostname not in LOOPBACK
+def is_elsewhere(url: str, port: int | None) -> bool:
+    """Whether the address is another machine's, or of another port of this one than the given."""
+    address = urlsplit(url)
+    usual_port = 6379 if address.scheme.startswith("redis") else 7687
+    return address.hostname not in LOOPBACK or port not in (None, address.port or usual_port)
 
 
 def check_target(target: Path, data_dir: Path, *, force: bool) -> None:
@@ -229,13 +232,41 @@ def find_sources(settings: Settings, *, scratch: Path) -> dict[str, Path]:
     except sqlite3.Error as error:
         raise StackError(f"The ledger {data_dir / LEDGER} cannot be copied: {error}.") from error
     sources = {LEDGER: scratch / LEDGER}
-    for folder, prefix in ((data_dir, ""), (settings.artifacts_path.absolute(), "artifacts/")):
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            is_wanted = bool(prefix) or name.partition("/")[0] not in LEFT_OUT
-            if is_wanted and path.is_file() and not any(path.match(each) for each in LEFT_OUT_ANYWHERE):
-                sources[prefix + name] = path
+    parts = ((data_dir, "", LEFT_OUT), (settings.artifacts_path.absolute(), "artifacts/", frozenset[str]()))
+    for folder, prefix, left_out in parts:
+        for path in files_below(folder, left_out):
+            if path.is_file() and not any(path.match(each) for each in LEFT_OUT_ANYWHERE):
+                sources[prefix + path.relative_to(folder).as_posix()] = path
+    for part in NEEDED:
+        if not any(name == part or name.startswith(f"{part}/") for name in sources):
+            raise StackError(f"{data_dir / part} holds no file, so it cannot be backed up.")
     return sources
+
+
+def files_below(folder: Path, left_out: frozenset[str]) -> Iterator[Path]:
+    """All but the folders, in order, also what links lead to: any part of the data may be on another disk.
+
+    StackError for a link that leads nowhere or into a circle, or where a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise StackError(f"{error.filename} cannot be backed up: {error.strerror}.") from error
+
+    if not (folder.exists() or folder.is_symlink()):
+        return
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        here = Path(name)
+        # In place: what is taken from `folders` is not entered.
+        folders[:] = sorted(set(folders) - left_out if here == folder else folders)
+        wanted = set(files) - left_out if here == folder else files
+        paths = [here / each for each in (*folders, *sorted(wanted))]
+        for path in paths:
+            if path.is_symlink() and (not path.exists() or here.resolve().is_relative_to(path.resolve())):
+                raise StackError(
+                    f"{path} is a link that leads nowhere or to a folder it lies in.",
+                    remedy="Mount the disk that it leads to, or remove it.",
+                )
+        yield from paths[len(folders) :]
 
 
 def counter(label: str, total: int, on_event: OnEvent) -> Callable[[int], None]:

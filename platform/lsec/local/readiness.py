@@ -59,6 +59,12 @@ def ingester_answers(settings: Settings, shard: int) -> bool:
 def worker_answers(settings: Settings, name: str) -> bool:
     """Whether this host's Celery worker of that name answers a ping."""
     with Celery("ping", broker=settings.broker_url.get_secret_value(), set_as_current=False) as app:
+        # Who asks also starts the broker again when it is down, so it must not wait here until it is back.
+        app.conf.broker_transport_options = {
+            "socket_connect_timeout": TIMEOUT_S,
+            "socket_timeout": TIMEOUT_S,
+            "max_retries": 0,
+        }
         return bool(app.control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=1.0))
 
 

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsec.api.bodies import ENCODINGS, decompress
+from lsec.api.bodies import ENCODINGS, MAX_MEMBERS, decompress
 from lsec.core.errors import BodyTooLarge, InvalidInput
 
 MIB = 1024 * 1024
@@ -56,6 +56,14 @@ def test_more_than_the_limit_is_never_produced(encoding: str, parts: list[bytes]
     else:
         with pytest.raises(BodyTooLarge, match="when decompressed"):
             decompress(data, encoding, max_bytes=limit)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_body_of_too_many_members_is_refused(encoding: str) -> None:
+    most = compress(b"", encoding) * MAX_MEMBERS
+    assert decompress(most, encoding, max_bytes=LIMIT) == b""
+    with pytest.raises(InvalidInput, match="more than 1,000 members"):
+        decompress(most + compress(b"x", encoding), encoding, max_bytes=LIMIT)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -7,7 +7,7 @@ import pytest
 from graph_schema.events import Event, UserDismissed, UserViewed
 from lsec.api.stores.live_chunks import Place, Wanted, parse_token, read_chunk, token_of
 from lsec.core.errors import InvalidInput
-from lsec.core.event_log import encode_chunk
+from lsec.core.event_log import decode_chunk, encode_chunk, split_chunk
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS: list[Event] = [
@@ -54,6 +54,15 @@ def test_a_damaged_event_leaves_its_neighbours_and_a_damaged_entry_is_passed_ove
     assert chunk.events == [EVENTS[0], None]
     assert read_chunk(0, b"5-1", entry(b"\xc1")) is None
     assert read_chunk(0, b"5-1", {b"x": b"y"}) is None
+
+
+@pytest.mark.parametrize("num_events", [-1, 3, 2**32 - 1, 2**32, 2**63])
+def test_a_number_of_events_that_cannot_be_is_a_damage_like_any_other(num_events: int) -> None:
+    chunk = encode_chunk(EVENTS)
+    assert read_chunk(0, b"5-1", entry(chunk, num_events=num_events)) is None
+    for read in (decode_chunk, split_chunk):
+        with pytest.raises(ValueError, match=r"chunk of|truncated"):
+            read(chunk, num_events)
 
 
 def test_filters_take_what_has_one_of_each() -> None:

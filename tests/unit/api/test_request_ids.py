@@ -1,12 +1,12 @@
 """What the middleware makes of a request: its id, its line, its place in the metrics."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from prometheus_client.parser import text_string_to_metric_families
 
 from lsec.api.metrics import Metrics
@@ -18,8 +18,8 @@ metrics = Metrics()
 
 
 @pytest.fixture
-def client() -> httpx2.AsyncClient:
-    """A client of an app with the middleware; errors of the app are answers."""
+def app() -> FastAPI:
+    """An app with the middleware."""
     app = FastAPI()
     app.add_middleware(RequestIds, metrics=metrics)
     add_problem_handlers(app)
@@ -33,6 +33,16 @@ def client() -> httpx2.AsyncClient:
     async def get_broken() -> None:
         raise RuntimeError
 
+    @app.post("/bodies")
+    async def post_body(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+@pytest.fixture
+def client(app: FastAPI) -> httpx2.AsyncClient:
+    """A client of the app, whose errors are answers."""
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://api")
 
@@ -60,6 +70,26 @@ async def test_an_unexpected_error_is_answered_with_its_id_too(
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "broken-1"
     (line,) = lines()
     assert line["status"] == 500
+
+
+async def test_a_client_that_goes_while_it_sends_is_no_error(
+    app: FastAPI, lines: Callable[[], list[dict[str, Any]]], caplog: pytest.LogCaptureFixture
+) -> None:
+    messages: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}]
+    )
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(_: Any) -> None:
+        return
+
+    scope = {"type": "http", "method": "POST", "path": "/bodies", "query_string": b"", "headers": []}
+    await app(scope, receive, send)
+    (line,) = lines()
+    assert line["status"] == 499
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_line_says_what_was_noted_and_names_nobody(

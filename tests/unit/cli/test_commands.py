@@ -207,3 +207,10 @@ def test_a_service_that_is_none_is_refused_before_anything_starts(tmp_path: Path
     assert result.exit_code == 1
     assert "kafka" in result.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_pruning_takes_the_data_folder_that_is_given(tmp_path: Path) -> None:
+    (tmp_path / "neo4j-password").mkdir()
+    result = lsec("prune", "--days", "9", "--dry-run", "--data-dir", tmp_path)
+    assert result.exit_code == 1
+    assert str(tmp_path / "neo4j-password") in result.stderr.replace("\n", "")

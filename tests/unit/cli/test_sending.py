@@ -201,3 +201,21 @@ def test_without_streamers_in_purchases_the_demo_shows_who_sells_a_recommended_p
     assert "those who sell p2" in shown
     assert "product-streamers" in shown
     assert "s1" in shown
+
+
+def test_all_dead_letters_are_replayed_however_many_there_are(api: MoodyApi) -> None:
+    api.dead_letters = 2_500
+    result = lsec(api, "dead-letters", "replay", "--all")
+    assert result.stdout == "2,500 dead letters replayed; 0 are open.\n"
+    assert "Replaying" in result.stderr
+    api.dead_letters = 2_500
+    limited = lsec(api, "dead-letters", "replay", "--all", "--limit", "10")
+    assert "10 dead letters replayed; 2,490" in limited.stdout
+    filtered = lsec(api, "dead-letters", "replay", "--shard", "0")
+    assert "1,000 dead letters replayed; 1,490" in filtered.stdout
+
+
+def test_dead_letters_that_are_refused_again_are_not_replayed_round_and_round(api: MoodyApi) -> None:
+    api.dead_letters, api.sets_aside_again = 1_500, True
+    result = lsec(api, "dead-letters", "replay", "--all")
+    assert result.stdout == "1,500 dead letters replayed; 1,500 are open.\n"

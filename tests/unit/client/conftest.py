@@ -40,6 +40,9 @@ class MoodyApi:
     lag_polls: int = 0
     lag_ages_s: list[float] = field(default_factory=list)
     """How old the oldest event is that is not in the graph, at one look after the other; then it is 0."""
+    dead_letters: int = 0
+    sets_aside_again: bool = False
+    """Whether a dead letter that is replayed becomes another one."""
     retry_after_s: int = 1
     answers_after_s: float = 0.0
     at_once: int = 0
@@ -90,7 +93,14 @@ class MoodyApi:
         shard = {"shard": 0, "appended": appended, "committed": appended - backlog, "backlog_events": backlog}
         age_s = self.lag_ages_s.pop(0) if self.lag_ages_s else 0.0
         lag = {"backlog_events": backlog, "oldest_uncommitted_age_s": age_s, "shards": [shard]}
-        return JSONResponse(lag | {"dead_letters": 0})
+        return JSONResponse(lag | {"dead_letters": self.dead_letters})
+
+    async def replay(self, request: Request) -> Response:
+        self.requests.append(request)
+        num = min(self.dead_letters, int(request.query_params["limit"]))
+        if not self.sets_aside_again:
+            self.dead_letters -= num
+        return JSONResponse({"replayed": num, "refused": [], "open": self.dead_letters})
 
     async def progress(self, request: Request) -> Response:
         self.requests.append(request)
@@ -171,6 +181,7 @@ class MoodyApi:
             Route("/v1/events", self.events, methods=["POST"]),
             Route("/v1/events/lag", self.lag),
             Route("/v1/events/live", self.live),
+            Route("/v1/dead-letters:replay", self.replay, methods=["POST"]),
             Route("/v1/trainings/trn_1/progress", self.progress),
             Route("/v1/trainings/trn_2", self.failed_training),
             Route("/v1/trainings/trn_2/progress", self.failed_progress),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lsec.client import ApiError, AsyncClient, Client, SendTotals
+from lsec.client.sending import MAX_AHEAD
 from tests.unit.client.conftest import MoodyApi
 
 
@@ -57,6 +58,22 @@ def test_no_more_is_read_than_is_under_way(api: MoodyApi) -> None:
         client.send_events(events(), batch=10, connections=2, on_progress=on_progress)
     # Two batches under way, one that waits for a connection, and the event that showed that it is full.
     assert most_ahead <= 31
+
+
+def test_no_batch_is_begun_far_ahead_of_one_without_an_answer(api: MoodyApi) -> None:
+    api.moods = ["busy"]
+    with Client(api.url) as client:
+        client.send_events(lines(100), batch=1, connections=2)
+    assert max(api.seen_ids.index("e0"), api.seen_ids.index("e1")) <= 2 * MAX_AHEAD
+    assert len(api.seen_ids) == 100
+
+
+async def test_the_asynchronous_client_does_not_run_ahead_either(api: MoodyApi) -> None:
+    api.moods = ["busy"]
+    async with AsyncClient(api.url) as client:
+        await client.send_events(lines(100), batch=1, connections=2)
+    assert max(api.seen_ids.index("e0"), api.seen_ids.index("e1")) <= 2 * MAX_AHEAD
+    assert len(api.seen_ids) == 100
 
 
 def test_rejections_are_in_order_though_the_answers_are_not(api: MoodyApi) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from graph_schema import events as ev
 
 MINUTE_MS = 60_000
+OF_MINUTES = ("Minute", "HAS_MINUTE")
+"""What an erasure leaves as it is, and so the only records for which it matters when that comes."""
 Graph = dict[tuple[Any, ...], dict[str, Any]]
 
 
@@ -143,8 +145,10 @@ def _add_purchases(graph: Graph, events: Sequence[ev.Event]) -> None:
 
 def _add_minutes(graph: Graph, events: Sequence[ev.Event]) -> None:
     def minute(stream_id: str, at: int) -> dict[str, Any]:
+        begins_at = at // MINUTE_MS * MINUTE_MS
+        graph["HAS_MINUTE", stream_id, stream_id, begins_at] = {}
         nothing = dict.fromkeys(("num_joined", "num_views", "num_carts", "num_purchases"), 0)
-        return graph.setdefault(("Minute", stream_id, at // MINUTE_MS * MINUTE_MS), nothing)
+        return graph.setdefault(("Minute", stream_id, begins_at), nothing)
 
     names = {ev.UserViewed: "num_views", ev.UserCarted: "num_carts", ev.UserBought: "num_purchases"}
     for event in events:

@@ -90,6 +90,7 @@ class GraphModel:
         self._buy(batch)
         for row in named_rows(rows.minutes(batch.minutes)):
             minute = self.graph.setdefault(("Minute", row["stream_id"], row["at"]), {})
+            self.graph["HAS_MINUTE", row["stream_id"], row["stream_id"], row["at"]] = {}
             for name in ("num_joined", "num_views", "num_carts", "num_purchases"):
                 minute[name] = minute.get(name, 0) + row[name]
 

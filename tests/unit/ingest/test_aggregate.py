@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from graph_schema.events import Event, UserErased, UserFollowed, UserUnfollowed, UserViewed, UserWatched
 from tests.unit.ingest.event_lists import MOMENTS, REPEATABLE, event_lists
-from tests.unit.ingest.expected_graph import Graph, expected_graph
+from tests.unit.ingest.expected_graph import OF_MINUTES, Graph, expected_graph
 from tests.unit.ingest.graph_model import GraphModel
 from workers.ingest.aggregate import aggregate, changed_ids
 
@@ -18,7 +18,7 @@ def merged(batches: Sequence[Sequence[Event]], *, minutes: bool = True) -> Graph
     model = GraphModel()
     for batch in batches:
         model.apply(batch)
-    return {key: record for key, record in model.graph.items() if minutes or key[0] != "Minute"}
+    return {key: record for key, record in model.graph.items() if minutes or key[0] not in OF_MINUTES}
 
 
 def cut(events: Sequence[Event], places: Sequence[int]) -> list[Sequence[Event]]:
@@ -43,7 +43,7 @@ def test_an_erasure_may_come_at_any_place_too(
 ) -> None:
     repeated = events + [event for event in events if isinstance(event, REPEATABLE)]
     shuffled = data.draw(st.permutations(repeated))
-    expected = {key: record for key, record in expected_graph(events).items() if key[0] != "Minute"}
+    expected = {key: record for key, record in expected_graph(events).items() if key[0] not in OF_MINUTES}
     assert merged(cut(shuffled, places), minutes=False) == expected
 
 

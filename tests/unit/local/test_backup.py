@@ -104,6 +104,9 @@ def test_what_a_killed_stack_left_running_is_named_with_the_remedy(data_dir: Pat
         ({"sql_url": SecretStr("postgresql://db/lsec")}, "pg_dump"),
         ({"neo4j_url": "neo4j://graph:7687"}, "neo4j-admin"),
         ({"log_url": SecretStr("redis://log:6379/0")}, "append-only"),
+        ({"neo4j_url": "bolt://127.0.0.1:7688"}, "neo4j-admin"),
+        ({"neo4j_url": "bolt://localhost", "bolt_port": 7688}, "neo4j-admin"),
+        ({"log_url": SecretStr("redis://127.0.0.1:6380/0")}, "append-only"),
     ],
 )
 def test_what_other_servers_keep_is_refused_naming_their_tools(
@@ -113,6 +116,20 @@ def test_what_other_servers_keep_is_refused_naming_their_tools(
     with pytest.raises(StackError, match="another server") as caught:
         backup.back_up(settings, tmp_path / "one.lsec")
     assert tool in caught.value.remedy
+
+
+def test_the_addresses_of_the_embedded_servers_themselves_are_not_refused(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=data_dir,
+        bolt_port=7690,
+        neo4j_url="bolt://localhost:7690",
+        valkey_port=6390,
+    )
+    backup.back_up(settings, tmp_path / "one.lsec")
+    given = Settings(data_dir=data_dir, log_url=SecretStr("redis://127.0.0.1"))
+    backup.back_up(given, tmp_path / "two.lsec")
 
 
 def test_a_folder_without_a_stack_and_a_bad_target_are_refused(data_dir: Path, tmp_path: Path) -> None:

@@ -99,8 +99,30 @@ def test_a_kill_at_any_point_leaves_an_artifact_that_the_next_time_cleans(folder
 def test_a_damaged_artifact_is_told_only_if_it_holds_a_user(folder: Path, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     (folder / "slates.npy").write_bytes(b"")
-    assert clean_artifacts(settings, ["nobody"]) == {}
-    assert "slates.npy" in clean_artifacts(settings, GONE)["rel_1"]
+    assert clean_artifacts(settings, ["nobody"]) == []
+    [reason] = clean_artifacts(settings, GONE)
+    assert reason.startswith("the artifact of release rel_1, to be deleted by hand: ")
+    assert "slates.npy" in reason
+
+
+def test_an_artifact_whose_files_fail_is_told_and_the_others_are_cleaned(
+    folder: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(folder, folder.with_name("rel_2"))
+    (folder / "no file").mkdir()
+    [reason] = clean_artifacts(Settings(data_dir=tmp_path), GONE)
+    assert reason.startswith("the artifact of release rel_1: ")
+    assert "no file" in reason
+    assert open_artifact(other, verify=True).user_row(GONE[0]) is None
+    (folder / "no file").rmdir()
+    assert clean_artifacts(Settings(data_dir=tmp_path), GONE) == []
+    assert open_artifact(folder, verify=True).user_row(GONE[0]) is None
+
+
+def test_a_folder_that_cannot_be_put_in_order_is_told(folder: Path, tmp_path: Path) -> None:
+    folder.with_name(".rel_1.before").write_text("no folder")
+    [reason] = clean_artifacts(Settings(data_dir=tmp_path), GONE)
+    assert reason.startswith("the folder of artifacts: ")
 
 
 def test_what_a_lost_run_was_moving_goes_with_the_user_in_it(folder: Path, tmp_path: Path) -> None:
@@ -111,6 +133,20 @@ def test_what_a_lost_run_was_moving_goes_with_the_user_in_it(folder: Path, tmp_p
     clean_artifacts(settings, ["u8"])
     assert part.exists()
     clean_artifacts(settings, ["u7"])
+    assert not part.exists()
+
+
+def test_what_a_run_under_way_is_moving_stays(folder: Path, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    part = folder.with_name(".rel_2.partial")
+    part.mkdir()
+    np.save(part / "user_ids.npy", np.array([b"u70"]))
+    run = settings.runs_path / "trn_2"
+    run.mkdir(parents=True)
+    (run / "job.json").write_text('{"release_id": "rel_2"}')
+    clean_artifacts(settings, ["u7"], under_way=["trn_2", "trn_3"])
+    assert part.exists()
+    clean_artifacts(settings, ["u7"], under_way=["trn_3"])
     assert not part.exists()
 
 

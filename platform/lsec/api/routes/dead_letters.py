@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from graph_schema.events import Event
 from graph_schema.vocabulary import MAX_ID_LENGTH
 from lsec.api.bodies import read_body
-from lsec.api.dependencies import LedgerId, Moment, ServicesDep, json_response, requires
+from lsec.api.dependencies import ID_PATTERN, LedgerId, Moment, ServicesDep, json_response, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.dead_letters import Selection
 from lsec.api.stores.keys import Caller
@@ -27,7 +27,10 @@ router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
 Admin = Annotated[Caller, requires(Scope.ADMIN)]
 Shard = Annotated[int | None, Query(ge=0, le=63, description="Only those of this shard")]
-EventId = Annotated[str | None, Query(max_length=MAX_ID_LENGTH, description="Only those of this event")]
+EventId = Annotated[
+    str | None,
+    Query(max_length=MAX_ID_LENGTH, pattern=ID_PATTERN, description="Only those of this event"),
+]
 Before = Annotated[Moment | None, Query(description="Only those set aside before this time")]
 State = Literal["open", "replayed"]
 
@@ -97,9 +100,12 @@ class ReplayOut(BaseModel):
 
 
 class PurgeOut(BaseModel):
-    """How many letters are gone."""
+    """How many letters are gone, and how many that were meant are not."""
 
     purged: int = Field(description="Letters that are gone, with the events that only they held")
+    kept: int = Field(
+        description="Letters that stay: the graph is not yet past them, or their events are in the log again"
+    )
 
 
 @router.get("", summary="Dead letters", response_model=DeadLettersOut, dependencies=[requires(Scope.ADMIN)])
@@ -189,12 +195,15 @@ async def replay_dead_letters(
 
 
 @router.delete(
-    "/{letter_id}", summary="Purge a dead letter", response_model=PurgeOut, responses=problems(404)
+    "/{letter_id}", summary="Purge a dead letter", response_model=PurgeOut, responses=problems(404, 409)
 )
 async def delete_dead_letter(services: ServicesDep, letter_id: LedgerId, caller: Admin) -> Response:
-    """Drop a letter for ever. The event of an open one is gone with it, and may be sent anew."""
+    """Drop a letter for ever. The event of an open one is gone with it, and may be sent anew.
+
+    409 while the graph may still take the event, or once the log has it again.
+    """
     await services.dead_letters.delete(letter_id, key_id=caller.key_id)
-    return json_response({"purged": 1})
+    return json_response({"purged": 1, "kept": 0})
 
 
 @router.post(":purge", summary="Purge many dead letters", response_model=PurgeOut)
@@ -212,7 +221,7 @@ async def purge_dead_letters(
     selection = Selection(state=state or "all", shard=shard, event_id=event_id, before=before)
     if not selection.clauses() and not everything:
         raise _invalid("all", "give state, shard, event_id or before, or all=true to purge every dead letter")
-    return json_response({"purged": await services.dead_letters.purge(selection, key_id=caller.key_id)})
+    return json_response(await services.dead_letters.purge(selection, key_id=caller.key_id))
 
 
 def _parse(body: bytes, content_type: str, settings: Settings) -> Event:

@@ -14,10 +14,11 @@ from graph_schema.events import EVENT_CLASSES, EVENTS_VERSION, Event
 from lsec.api.bodies import read_body
 from lsec.api.dependencies import Services, ServicesDep, json_response, requires
 from lsec.api.openapi import problems
+from lsec.api.stores.keys import Caller
 from lsec.core.cloud_events import BATCH_TYPE, STRUCTURED_TYPE, as_structured
 from lsec.core.errors import NothingAccepted
 from lsec.core.event_body import ParsedBody, Rejection, parse_body
-from lsec.core.event_log import shard_of
+from lsec.core.event_log import MAX_CHUNK_EVENTS, shard_of
 from lsec.core.ledger import Scope, utc_now
 from lsec.core.logs import REQUEST_ID, note
 
@@ -129,12 +130,12 @@ class Appended:
         200: {"model": Receipt, "description": "Committed (wait), or valid (dry_run)"},
         **problems(400, 413, 415),
     },
-    dependencies=[requires(Scope.INGEST)],
     openapi_extra=_BODY,
 )
 async def post_events(
     request: Request,
     services: ServicesDep,
+    caller: Annotated[Caller, requires(Scope.INGEST)],
     *,
     wait: Annotated[bool, Query(description=WAIT)] = False,
     timeout_s: Annotated[float, Query(ge=0, le=300, description="How long to wait")] = 30.0,
@@ -145,7 +146,7 @@ async def post_events(
     Repeat the same request after any error: what was kept is recognised by its `event_id`.
     """
     body = await read_body(request, max_bytes=services.settings.max_body_bytes)
-    parsed = await _parse(services, request.headers, body)
+    parsed = await _parse(services, request.headers, body, may_erase=caller.may([Scope.ADMIN]))
     note(rejected=len(parsed.rejected))
     if not parsed.events:
         raise _nothing_accepted(parsed.rejected)
@@ -158,7 +159,9 @@ async def post_events(
     return _receipt(200 if committed else 202, appended, parsed.rejected, committed=committed)
 
 
-async def _parse(services: Services, headers: Mapping[str, str], body: bytes) -> ParsedBody:
+async def _parse(
+    services: Services, headers: Mapping[str, str], body: bytes, *, may_erase: bool
+) -> ParsedBody:
     def parse() -> ParsedBody:
         return parse_body(
             *as_structured(headers, body),
@@ -166,6 +169,7 @@ async def _parse(services: Services, headers: Mapping[str, str], body: bytes) ->
             currency=services.settings.currency,
             max_events=services.settings.max_events_per_request,
             retention_days=services.settings.retention_days,
+            may_erase=may_erase,
         )
 
     return await asyncio.to_thread(parse) if len(body) > LARGE_BODY_BYTES else parse()
@@ -176,8 +180,13 @@ async def _append(services: Services, events: list[Event]) -> Appended:
     for event in events:
         by_shard[shard_of(event, services.settings.shards)].append(event)
     outcome, request_id = Appended(), REQUEST_ID.get()
-    for shard, shard_events in sorted(by_shard.items()):
-        result = await services.event_log.append(shard_events, shard=shard, request_id=request_id)
+    chunks = [
+        (shard, of_shard[first : first + MAX_CHUNK_EVENTS])
+        for shard, of_shard in sorted(by_shard.items())
+        for first in range(0, len(of_shard), MAX_CHUNK_EVENTS)
+    ]
+    for shard, chunk in chunks:
+        result = await services.event_log.append(chunk, shard=shard, request_id=request_id)
         outcome.accepted += result.num_accepted
         outcome.duplicates += len(result.duplicates)
         outcome.totals[shard] = result.total

@@ -101,6 +101,8 @@ async def get_paths(
     services: ServicesDep, user_id: GraphIdQuery, product_id: GraphIdQuery, *, limit: Limit = 20
 ) -> Response:
     """Show how a user is connected to a product: `nodes` and the `relationships` between them."""
+    if user_id in services.erasures.hidden:
+        raise _no_user(user_id)
     asked = {"user_id": user_id, "product_id": product_id, "limit": limit}
     return await _answer(services, "paths", asked)
 
@@ -117,10 +119,17 @@ async def _answer(services: Services, route: str, asked: dict[str, Any], **resol
     """The table of the route's query; `resolved` stands in for what was not asked for."""
     name = f"influence/{route.replace('-', '_')}"
     rows = await services.graph.rows(name, timeout_s=ANALYSIS_TIMEOUT_S, **asked | resolved)
+    # The graph may still hold users who are to be forgotten.
+    rows = [row for row in rows if _alike(row) not in services.erasures.hidden]
     if not rows and "product_id" in asked:
         await _check_known(services, asked.get("user_id"), asked["product_id"])
     columns = load_query(name).columns
     return json_response({"query": route, "parameters": asked, "columns": columns, "rows": rows})
+
+
+def _alike(row: dict[str, Any]) -> str:
+    """The other user on a path over one, '' for any other row."""
+    return str(row["nodes"][2]) if row.get("path") == "user alike" else ""
 
 
 async def _check_known(services: Services, user_id: str | None, product_id: str) -> None:
@@ -130,4 +139,8 @@ async def _check_known(services: Services, user_id: str | None, product_id: str)
     if not known[0]["is_product_known"]:
         raise NotFound(f"There is no product {product_id!r}.", field="product_id")
     if user_id is not None and not known[0]["is_user_known"]:
-        raise NotFound(f"There is no user {user_id!r}.", field="user_id")
+        raise _no_user(user_id)
+
+
+def _no_user(user_id: str) -> NotFound:
+    return NotFound(f"There is no user {user_id!r}.", field="user_id")

@@ -12,6 +12,7 @@ from graph_schema.events import EVENT_TYPES
 from graph_schema.vocabulary import MAX_ID_LENGTH
 from lsec.api.dependencies import ID_PATTERN, MAX_SHOWN, ServicesDep, requires
 from lsec.api.openapi import problems
+from lsec.api.stores.keys import Caller
 from lsec.api.stores.live_chunks import Wanted
 from lsec.core.ledger import Scope
 
@@ -28,7 +29,6 @@ Ids = Annotated[list[Id], Field(max_length=MAX_VALUES)]
 @router.get(
     "/live",
     summary="Follow events as they come in (server-sent events)",
-    dependencies=[requires(Scope.ANALYST)],
     response_class=EventSourceResponse,
     responses={
         200: {
@@ -41,6 +41,7 @@ Ids = Annotated[list[Id], Field(max_length=MAX_VALUES)]
 )
 async def get_live(
     services: ServicesDep,
+    caller: Annotated[Caller, requires(Scope.ANALYST)],
     streamer_id: Annotated[Ids, Query(description="Only of this streamer; may be repeated")] = [],  # noqa: B006 - read only
     product_id: Annotated[Ids, Query(description="Only of this product; may be repeated")] = [],  # noqa: B006 - read only
     user_id: Annotated[Ids, Query(description="Only of this user; may be repeated")] = [],  # noqa: B006 - read only
@@ -56,10 +57,12 @@ async def get_live(
     ids = {"streamer_id": streamer_id, "product_id": product_id, "user_id": user_id}
     wanted = Wanted(frozenset(types), {name: frozenset(values) for name, values in ids.items() if values})
     # The header is what a browser sends when it comes back: it is newer than the address.
-    listener = services.live_feed.listener(wanted, token=last_event_id or resume_after)
+    token = last_event_id or resume_after
+    listener = services.live_feed.listener(wanted, token=token, key_id=caller.key_id)
 
+    # Without an id: it may overtake a message, and be overtaken.
     def sign_of_life() -> ServerSentEvent:
-        return ServerSentEvent(comment="waiting", id=listener.token or None, sep="\n")
+        return ServerSentEvent(comment="waiting", sep="\n")
 
     return EventSourceResponse(
         listener.messages(), ping=KEEP_ALIVE_S, ping_message_factory=sign_of_life, sep="\n"

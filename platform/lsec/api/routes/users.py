@@ -14,11 +14,9 @@ from lsec.api.openapi import problems
 from lsec.api.routes.erasures import ErasureOut, erasure_json
 from lsec.api.routes.erasures import router as erasures_router
 from lsec.api.stores.keys import Caller
-from lsec.api.stores.ledger import Ledger
 from lsec.api.stores.personal_data import PLACES, SINGLE, Piece
-from lsec.core.erasures import user_hash
 from lsec.core.errors import NotFound
-from lsec.core.ledger import AuditRecord, Scope
+from lsec.core.ledger import Scope
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
 
@@ -61,7 +59,7 @@ async def get_user_data(
     services: ServicesDep, user_id: UserId, caller: Annotated[Caller, requires(Scope.ADMIN)]
 ) -> StreamingResponse:
     """Collect everything about a user: graph, event log, dead letters, erasures, artifacts."""
-    await _audit(services.ledger, caller, user_id)
+    await services.personal_data.audit(user_id, key_id=caller.key_id)
     pieces = services.personal_data.pieces(user_id)
     first = await anext(pieces, None)
     if first is None:
@@ -70,11 +68,6 @@ async def get_user_data(
     return StreamingResponse(
         _document(user_id, first, pieces, snapshots=snapshots), media_type="application/json"
     )
-
-
-async def _audit(ledger: Ledger, caller: Caller, user_id: str) -> None:
-    async with ledger.write() as session:
-        session.add(AuditRecord(key_id=caller.key_id, action="user.data", target=user_hash(user_id)))
 
 
 async def _document(

@@ -25,7 +25,7 @@ class ReleaseFollower:
     def __init__(self, graph: Graph, settings: Settings) -> None:
         self._graph = graph
         self._artifacts_path = settings.artifacts_path
-        self._complained_of: str | None = None
+        self._complained_of: set[str] = set()
         self._current_mark: FileMark | None = None
         self.current: Artifact | None = None
         """What requests are answered from: one assignment swaps it, and a request reads it once."""
@@ -45,11 +45,22 @@ class ReleaseFollower:
             await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def refresh(self) -> None:
-        """Open the artifact that the pointer shows, if it is not the one served, or was replaced."""
-        release_id = await self.active_id()
-        if release_id is None:
-            self.current = None
-            return
+        """Open the artifact that the pointer shows, if it is not the one served, or was replaced.
+
+        An erasure replaces artifacts while the graph is away, too: so the one served is looked at whatever
+        became of the pointer.
+        """
+        try:
+            release_id = await self.active_id()
+            if release_id is None:
+                self.current = None
+            else:
+                await self._serve(release_id)
+        finally:
+            if self.current is not None:
+                await self._serve(self.current.manifest.release_id)
+
+    async def _serve(self, release_id: str) -> None:
         mark = await asyncio.to_thread(self._mark, release_id)
         is_other = self.current is None or self.current.manifest.release_id != release_id
         if is_other or mark not in (None, self._current_mark):
@@ -57,14 +68,19 @@ class ReleaseFollower:
                 self.current, self._current_mark = await asyncio.to_thread(self._open, release_id)
                 log.info("serving release %s", release_id)
             except (ArtifactError, OSError):
-                if self._complained_of != release_id:
+                if release_id not in self._complained_of:
                     log.exception("release %s is active, but cannot be served", release_id)
-                    self._complained_of = release_id
+                    self._complained_of.add(release_id)
 
     async def open(self, release_id: str) -> Artifact:
         """The artifact of any release; NotFound if it is not kept any more."""
-        current = self.current
-        if current is not None and current.manifest.release_id == release_id:
+        current, current_mark = self.current, self._current_mark
+        # `follow` may not have seen yet that an erasure replaced it.
+        if (
+            current is not None
+            and current.manifest.release_id == release_id
+            and await asyncio.to_thread(self._mark, release_id) in (None, current_mark)
+        ):
             return current
         if not await asyncio.to_thread(self._folder(release_id).is_dir):
             raise NotFound(f"The artifact of release {release_id} is not kept here.")

@@ -6,27 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import redis.asyncio
-from sqlalchemy import ColumnElement, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from graph_schema.events import Event
 from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.letter_log import LetterLog
 from lsec.core.errors import Conflict, NotFound
-from lsec.core.event_log import (
-    LogKeys,
-    decode_event,
-    encode_chunk,
-    parse_committed,
-    position_key,
-    shard_of,
-)
-from lsec.core.event_replay import MARKER_KEPT_S, REPLAY_SCRIPT, replay_arguments
+from lsec.core.event_log import decode_event, encode_chunk
 from lsec.core.ledger import AuditRecord, DeadLetter, utc_now
-from lsec.core.logs import REQUEST_ID
 from lsec.core.settings import Settings
 
 MAX_REFUSED = 100
 """Letters that could not be replayed, as a replay of many lists them."""
+MAX_TRIES_IN_VAIN = 1000
+"""Letters that a replay of many tries beyond its limit, past those that cannot be replayed."""
+PURGE_PAGE = 500
+"""Letters of one transaction: others may write between two."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -66,6 +63,14 @@ class ReplayTotals:
     open: int = 0
 
 
+@dataclass(slots=True)
+class PurgeTotals:
+    """What a purge did: letters gone, and those that were meant but stay."""
+
+    purged: int = 0
+    kept: int = 0
+
+
 class DeadLetterStore:
     """The letters in the ledger, and the way of their events back into the log.
 
@@ -75,9 +80,7 @@ class DeadLetterStore:
 
     def __init__(self, ledger: Ledger, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._ledger = ledger
-        self._client = client
-        self._settings = settings
-        self._replay = client.register_script(REPLAY_SCRIPT)
+        self._log = LetterLog(client, settings)
 
     async def list(
         self, selection: Selection, *, limit: int, cursor: str | None = None
@@ -110,10 +113,9 @@ class DeadLetterStore:
         """Put a corrected event into an open letter; Conflict once it was replayed."""
         async with self._ledger.write() as session:
             letter = await _find(session, letter_id, lock=True)
-            if letter.replayed_at is not None or await self._was_appended(letter):
-                raise Conflict(
-                    f"Dead letter {letter_id} was replayed: its event is in the log again.",
-                    remedy="If it is refused again it becomes a new dead letter; correct that one.",
+            if letter.replayed_at is not None or await self._log.appended([letter.id]):
+                raise _was_replayed(
+                    letter, "If it is refused again it becomes a new dead letter; correct that one."
                 )
             letter.payload = encode_chunk([event])
             letter.event_id = event.event_id
@@ -124,34 +126,32 @@ class DeadLetterStore:
     async def replay(self, letter_id: str, *, key_id: str) -> DeadLetter:
         """Append the letter's event to the log again, whatever became of it before; again changes nothing.
 
-        Conflict if it cannot be read, or if the ingester is not past the place that it was set aside from.
+        Conflict if it cannot be read, if the ingester is not past the place that it was set aside from,
+        or if the event was sent again since.
         """
         async with self._ledger.write() as session:
             letter = await _find(session, letter_id, lock=True)
             if letter.replayed_at is not None:
                 return letter
             event = read_event(letter)
-            await self._check_passed(letter)
-            shard = shard_of(event, self._settings.shards)
-            keys, arguments = replay_arguments(
-                event,
-                letter_id=letter.id,
-                shard=shard,
-                window_s=self._settings.dedup_window_s,
-                request_id=REQUEST_ID.get(),
-            )
-            number = int(await self._replay(keys=keys, args=arguments))
+            if await self._log.waiting([letter]):
+                raise _not_passed(letter)
+            shard, number = await self._log.append(letter, event)
             letter.replayed_at = utc_now()
             session.add(_audit(key_id, "dead_letter.replay", letter, into_shard=shard, number=number))
-        await self._client.expire(keys[-1], MARKER_KEPT_S)
+        await self._log.settle([letter_id])
         return letter
 
     async def replay_all(self, selection: Selection, *, limit: int, key_id: str) -> ReplayTotals:
-        """Replay open letters, the oldest first, until `limit` are; those that cannot be stay open."""
+        """Replay open letters, the oldest first, until `limit` are; those that cannot be stay open.
+
+        It ends too after `MAX_TRIES_IN_VAIN`: what lies behind so many needs a narrower selection.
+        """
         wanted = select(DeadLetter.id).where(*selection.clauses(), DeadLetter.replayed_at.is_(None))
+        wanted = wanted.order_by(DeadLetter.created_at, DeadLetter.id).limit(limit + MAX_TRIES_IN_VAIN)
         totals = ReplayTotals()
         async with self._ledger.read() as session:
-            ids = (await session.scalars(wanted.order_by(DeadLetter.created_at, DeadLetter.id))).all()
+            ids = (await session.scalars(wanted)).all()
         for letter_id in ids:
             if totals.replayed == limit:
                 break
@@ -165,56 +165,62 @@ class DeadLetterStore:
         return totals
 
     async def delete(self, letter_id: str, *, key_id: str) -> None:
-        """Drop a letter, with the event that only it may hold; NotFound if there is none."""
+        """Drop a letter, with the event that only it may hold; NotFound if there is none.
+
+        Conflict while its batch may still be applied, and if it turns out that the log has the event again:
+        then the letter is noted as replayed.
+        """
         async with self._ledger.write() as session:
             letter = await _find(session, letter_id, lock=True)
-            session.add(_audit(key_id, "dead_letter.delete", letter))
-            await session.delete(letter)
-        if letter.replayed_at is None:
-            await self._forget([(letter.shard, letter.event_id)])
+            appended, waiting = await self._drop(session, [letter])
+            if not (appended or waiting):
+                session.add(_audit(key_id, "dead_letter.delete", letter))
+        if waiting:
+            raise _not_passed(letter)
+        if appended:
+            await self._log.settle(appended)
+            raise _was_replayed(letter, "Delete it again to drop the letter alone.")
 
-    async def purge(self, selection: Selection, *, key_id: str) -> int:
-        """Drop all letters that are meant; how many they were."""
+    async def purge(self, selection: Selection, *, key_id: str) -> PurgeTotals:
+        """Drop all letters that are meant, but for those that `delete` refuses."""
         asked = {name: str(value) for name, value in asdict(selection).items() if value is not None}
-        gone = delete(DeadLetter).where(*selection.clauses())
-        columns = (DeadLetter.shard, DeadLetter.event_id, DeadLetter.replayed_at)
-        async with self._ledger.write() as session:
-            letters = (await session.execute(gone.returning(*columns))).all()
-            detail = {**asked, "num": len(letters)}
-            session.add(AuditRecord(key_id=key_id, action="dead_letter.purge", detail=detail))
-        await self._forget([(shard, event_id) for shard, event_id, at in letters if at is None])
-        return len(letters)
+        order = (DeadLetter.created_at, DeadLetter.id)
+        wanted = select(DeadLetter).options(defer(DeadLetter.payload)).where(*selection.clauses())
+        page = wanted = wanted.order_by(*order).limit(PURGE_PAGE).with_for_update()
+        totals, is_end = PurgeTotals(), False
+        while not is_end:
+            async with self._ledger.write() as session:
+                letters = (await session.scalars(page)).all()
+                appended, waiting = await self._drop(session, letters)
+                num_gone = len(letters) - len(appended) - len(waiting)
+                detail = {**asked, "num": num_gone}
+                session.add(AuditRecord(key_id=key_id, action="dead_letter.purge", detail=detail))
+            await self._log.settle(appended)
+            totals.purged += num_gone
+            totals.kept += len(letters) - num_gone
+            is_end = len(letters) < PURGE_PAGE
+            if not is_end:
+                page = wanted.where(tuple_(*order) > (letters[-1].created_at, letters[-1].id))
+        return totals
 
-    async def _forget(self, events: Sequence[tuple[int, str]]) -> None:
-        """Have the log no longer know dropped events, so that they may be sent again."""
-        async with self._client.pipeline(transaction=False) as pipe:
-            for shard, event_id in events:
-                if event_id:
-                    pipe.delete(LogKeys(shard).id_prefix + event_id)
-            await pipe.execute()
+    async def _drop(self, session: AsyncSession, letters: Sequence[DeadLetter]) -> tuple[set[str], set[str]]:
+        """Delete the letters but for two kinds, whose ids come back.
 
-    async def _was_appended(self, letter: DeadLetter) -> bool:
-        """Whether the log has the letter's event again, though the ledger does not know."""
-        try:
-            shard = shard_of(read_event(letter), self._settings.shards)
-        except Conflict:
-            return False
-        return bool(await self._client.exists(LogKeys(shard).replay_prefix + letter.id))
-
-    async def _check_passed(self, letter: DeadLetter) -> None:
-        """Conflict while the batch that the letter is from may still be applied as a whole."""
-        keys = LogKeys(letter.shard)
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.get(keys.epoch)
-            pipe.hgetall(keys.committed)
-            epoch, committed = await pipe.execute()
-        if epoch is None or epoch.decode() != letter.epoch:
-            return
-        if position_key(parse_committed(committed).position) < position_key(letter.entry_id):
-            raise Conflict(
-                f"The graph is not yet past the place in the log that dead letter {letter.id} is from.",
-                remedy="Replay it once `lsec lag` shows that the graph has caught up.",
-            )
+        The log has the events of the first again, though the ledger did not know: they become replayed ones.
+        The batches of the second may still be applied as a whole, for which the ingester needs them.
+        """
+        unsettled = [letter for letter in letters if letter.replayed_at is None]
+        appended = await self._log.appended([letter.id for letter in unsettled])
+        waiting = await self._log.waiting(unsettled) - appended
+        for letter in letters:
+            if letter.id in appended:
+                letter.replayed_at = utc_now()
+            elif letter.id not in waiting:
+                await session.delete(letter)
+        # Before the commit: a letter that is left without its id only needs to be deleted again, while
+        # an id that is left without its letter would make a duplicate of an event that is nowhere.
+        await self._log.forget([each for each in unsettled if each.id not in appended | waiting])
+        return appended, waiting
 
 
 def read_event(letter: DeadLetter) -> Event:
@@ -241,6 +247,17 @@ async def _find(session: AsyncSession, letter_id: str, *, lock: bool = False) ->
 async def _count_open(session: AsyncSession) -> int:
     is_open = DeadLetter.replayed_at.is_(None)
     return await session.scalar(select(func.count()).select_from(DeadLetter).where(is_open)) or 0
+
+
+def _was_replayed(letter: DeadLetter, remedy: str) -> Conflict:
+    return Conflict(f"Dead letter {letter.id} was replayed: its event is in the log again.", remedy=remedy)
+
+
+def _not_passed(letter: DeadLetter) -> Conflict:
+    return Conflict(
+        f"The graph is not yet past the place in the log that dead letter {letter.id} is from.",
+        remedy="Try again once `lsec lag` shows that the graph has caught up.",
+    )
 
 
 def _cursor_of(letter: DeadLetter) -> str:

@@ -19,6 +19,8 @@ from lsec.core.settings import Settings
 
 FOLLOW_EVERY_S = 1.0
 """Other processes of the API hide a user after this long at the latest."""
+FIRST_READ_S = 5.0
+"""The API starts without knowing whom to hide if its ledger has not answered by then."""
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,10 @@ class ErasureStore:
 
     async def _open(self, user_id: str, key_id: str) -> Erasure:
         now = utc_now()
+        # Locked, or the upkeep might call it done between this look and the answer.
+        open_one = select(Erasure).where(Erasure.user_id == user_id).with_for_update()
         async with self._ledger.write() as session:
-            erasure = await session.scalar(select(Erasure).where(Erasure.user_id == user_id))
+            erasure = await session.scalar(open_one)
             is_new = erasure is None
             erasure = erasure or Erasure(id=new_id("era"), user_id=user_id, user_hash=user_hash(user_id))
             # An erasure takes whole days: on a later day there may be newer data, so it begins anew.
@@ -101,11 +105,19 @@ class ErasureStore:
     async def follow(self) -> None:
         """Keep whom to hide, for ever; while the ledger is away, those known last stay hidden."""
         while True:
-            try:
-                await self.refresh()
-            except (SQLAlchemyError, OSError):
-                log.debug("the open erasures cannot be read", exc_info=True)
+            await self._try_refresh()
             await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def begin(self) -> None:
+        """Know whom to hide before the first request; a ledger that is away is left to `follow`."""
+        await self._try_refresh(within_s=FIRST_READ_S)
+
+    async def _try_refresh(self, *, within_s: float | None = None) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                await self.refresh()
+        except (SQLAlchemyError, OSError):
+            log.debug("the open erasures cannot be read", exc_info=True)
 
     async def refresh(self) -> None:
         """Read whom to hide; one at a time, so that an older answer never replaces a newer one."""

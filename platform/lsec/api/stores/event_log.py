@@ -14,9 +14,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from graph_schema.events import Event
-from lsec.core.errors import Overloaded
+from lsec.core.errors import Overloaded, Unavailable
 from lsec.core.event_log import (
     APPEND_SCRIPT,
+    SHARDS_KEY,
     START_POSITION,
     AppendResult,
     Committed,
@@ -63,14 +64,6 @@ class Place:
     is_committed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What back-pressure is decided on."""
-
-    backlog_events: int = 0
-    used_memory_bytes: int = 0
-
-
 def open_log(settings: Settings) -> redis.asyncio.Redis:
     """A client of the log's server. A request fails after one quick retry: producers retry better."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(
@@ -95,23 +88,60 @@ class EventLog:
         self._keys = [LogKeys(shard) for shard in range(settings.shards)]
         self._committed_totals = dict.fromkeys(range(settings.shards), 0)
         self._moved = asyncio.Event()
-        self._load = Load()
+        self._appended_totals = dict.fromkeys(range(settings.shards), 0)
+        self._used_memory_bytes = 0
+        self._has_shards = False
 
     async def append(self, events: Sequence[Event], *, shard: int, request_id: str = "") -> AppendResult:
-        """Append what is new of the events as one chunk; again, only what was not kept yet."""
+        """Append what is new of at most MAX_CHUNK_EVENTS as one chunk; again, only what was not kept yet."""
+        if not self._has_shards:
+            await self._take_shards()
         window_s = self._settings.dedup_window_s
         keys, arguments = append_arguments(events, shard=shard, window_s=window_s, request_id=request_id)
-        return parse_append_reply(await self._append(keys=keys, args=arguments))
+        result = parse_append_reply(await self._append(keys=keys, args=arguments))
+        # Known at once, since a second at full rate is tens of thousands of events.
+        self._appended_totals[shard] = result.total
+        return result
+
+    async def _take_shards(self) -> None:
+        """Write in as many shards as the settings say; Unavailable while events of another number wait.
+
+        Two ingesters would else have a user's events at once, or nobody those of a shard that is no more.
+        """
+        wanted = self._settings.shards
+        await self._client.set(SHARDS_KEY, wanted, nx=True)
+        found = int(await self._client.get(SHARDS_KEY) or wanted)
+        if found != wanted:
+            waiting = await self._backlog([LogKeys(shard) for shard in range(max(found, wanted))])
+            if waiting:
+                raise Unavailable(
+                    f"{waiting} events of a log of {found} shards are not in the graph yet; "
+                    f"LSEC_SHARDS is {wanted} now.",
+                    remedy=f"Start API and ingesters with LSEC_SHARDS={found} until `lsec lag` shows 0.",
+                )
+            await self._client.set(SHARDS_KEY, wanted)
+            log.warning("The log is written in %d shards from now on; it was %d.", wanted, found)
+        self._has_shards = True
+
+    async def _backlog(self, shards: Sequence[LogKeys]) -> int:
+        num_waiting = 0
+        for keys in shards:
+            appended = int(await self._client.get(keys.appended) or 0)
+            num_waiting += appended - parse_committed(await self._client.hgetall(keys.committed)).total
+        return num_waiting
 
     def check_load(self) -> None:
         """Overloaded if the backlog or the memory of the log's server is past its limit."""
         limit = self._settings.max_backlog_events
-        if self._load.backlog_events > limit:
+        backlog = sum(
+            max(0, total - self._committed_totals[shard]) for shard, total in self._appended_totals.items()
+        )
+        if backlog > limit:
             raise Overloaded(
-                f"{self._load.backlog_events} events wait for the graph; the limit is {limit}.",
+                f"{backlog} events wait for the graph; the limit is {limit}.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        used_mb = self._load.used_memory_bytes // MIB
+        used_mb = self._used_memory_bytes // MIB
         if used_mb > self._settings.max_log_memory_mb:
             raise Overloaded(
                 f"The event log uses {used_mb} MiB; the limit is {self._settings.max_log_memory_mb}.",
@@ -178,9 +208,10 @@ class EventLog:
         """Measure the load every second, for ever."""
         while True:
             try:
-                shards = await self.lag()
-                used_bytes = await self.used_memory_bytes()
-                self._load = Load(sum(s.backlog_events for s in shards), used_bytes)
+                for shard in await self.lag():
+                    self._appended_totals[shard.shard] = shard.appended
+                    self._committed_totals[shard.shard] = shard.committed
+                self._used_memory_bytes = await self.used_memory_bytes()
             except (RedisError, OSError):
                 log.debug("the event log's load cannot be measured", exc_info=True)
             await asyncio.sleep(LOAD_EVERY_S)

@@ -39,7 +39,13 @@ class Ledger:
 async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     """The ledger of the settings; its connections close with the block."""
     url = async_url(settings.ledger_url)
-    engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"), pool_timeout=10)
+    engine = create_async_engine(
+        url,
+        pool_pre_ping=not url.startswith("sqlite"),
+        pool_timeout=10,
+        # Parameters are ids of people, and errors are logged.
+        hide_parameters=True,
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -16,7 +16,7 @@ from lsec.core.artifact import MANIFEST, Artifact, open_artifact
 from lsec.core.erasures import user_hash
 from lsec.core.errors import ArtifactError
 from lsec.core.event_log import decode_event, split_chunk
-from lsec.core.ledger import DeadLetter, Erasure
+from lsec.core.ledger import AuditRecord, DeadLetter, Erasure
 from lsec.core.settings import Settings
 
 STREAM_TIMEOUT_S = 300.0
@@ -36,6 +36,12 @@ class PersonalData:
         self._graph = graph
         self._artifacts_path = settings.artifacts_path
         self._runs_path = settings.runs_path
+
+    async def audit(self, user_id: str, *, key_id: str) -> None:
+        """Write down who asked about whom, before anything is shown."""
+        record = AuditRecord(key_id=key_id, action="user.data", target=user_hash(user_id))
+        async with self._ledger.write() as session:
+            session.add(record)
 
     async def pieces(self, user_id: str) -> AsyncGenerator[Piece, None]:
         """What is held, in the order of PLACES; nothing for a user of whom nothing is."""
@@ -91,14 +97,16 @@ class PersonalData:
 
     async def _erasures(self, user_id: str) -> AsyncGenerator[dict[str, Any], None]:
         query = select(Erasure).where(Erasure.user_hash == user_hash(user_id))
+        # They are few, and a session that stayed open for a slow reader would hold up the ledger.
         async with self._ledger.read() as session:
-            for erasure in await session.scalars(query.order_by(Erasure.requested_at)):
-                yield {
-                    "id": erasure.id,
-                    "state": erasure.state,
-                    "requested_at": erasure.requested_at,
-                    "done_at": erasure.done_at,
-                }
+            found = (await session.scalars(query.order_by(Erasure.requested_at))).all()
+        for erasure in found:
+            yield {
+                "id": erasure.id,
+                "state": erasure.state,
+                "requested_at": erasure.requested_at,
+                "done_at": erasure.done_at,
+            }
 
 
 PLACES = (

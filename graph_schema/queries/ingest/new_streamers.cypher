@@ -1,9 +1,0 @@
-// Of the given streamers, those that are not in the graph.
-// mode: read
-// params: batch
-// columns: ids
-UNWIND $batch.ids AS id
-OPTIONAL MATCH (n:Streamer {id: id})
-WITH id, n
-WHERE n IS NULL
-RETURN collect(id) AS ids

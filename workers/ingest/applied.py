@@ -1,0 +1,33 @@
+"""What became of a batch, for the log line and the counters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graph_schema.events import Event
+
+SIZE_BUCKETS = (1, 10, 100, 1000, 5000, 20_000)
+"""Upper bounds of the batch sizes that are counted apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch: the events that are in the graph, its number there, and what it cost."""
+
+    events: Sequence[Event]
+    seq: int = 0
+    num_dead_letters: int = 0
+    num_retries: int = 0
+    duration_ms: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """What the batch adds to the counters of its shard."""
+        num_events = len(self.events) + self.num_dead_letters
+        bucket = next((bound for bound in SIZE_BUCKETS if num_events <= bound), "inf")
+        return {
+            "batches": 1,
+            "events": num_events,
+            "retries": self.num_retries,
+            "dead_letters": self.num_dead_letters,
+            "apply_ms": self.duration_ms,
+            f"size_{bucket}": 1,
+        }
