@@ -31,7 +31,7 @@ from bench.load import (
     single_latencies,
     takes,
 )
-from bench.plain_driver import write_plainly
+from bench.plain_driver import LEAN, write_plainly
 from bench.report import parser, show, write_json
 from bench.sale import Sale, sale
 from bench.stack import make_key, serving
@@ -93,9 +93,11 @@ def sustained(bench: Bench, target: Target) -> dict[str, float]:
     rates: defaultdict[str, list[float]] = defaultdict(list)
     for number in range(bench.sizes.num_warm_up + bench.sizes.num_rounds):
         plain_s = write_plainly(bench.driver, sale(num, of=Sale(f"plain{number}")))
+        lean_s = write_plainly(bench.driver, sale(num, of=Sale(f"lean{number}")), statements=LEAN)
         sent = burst(target, sale(num, of=Sale(f"api{number}")))
         if number >= bench.sizes.num_warm_up:
             rates["plain"].append(num / plain_s)
+            rates["lean"].append(num / lean_s)
             rates["committed"].append(num / sent.committed_s)
             rates["accepted"].append(num / sent.accepted_s)
     return {name: statistics.median(of_name) for name, of_name in rates.items()}
@@ -216,11 +218,14 @@ def main_parts(bench: Bench, neo4j_process: psutil.Process) -> dict[str, dict[st
         "ingest": {
             "sustained_over_driver": rates["committed"] / rates["plain"],
             "accepted_over_driver": accepted / rates["plain"],
+            "sustained_over_lean_driver": rates["committed"] / rates["lean"],
+            "accepted_over_lean_driver": accepted / rates["lean"],
             "lag_p99_s": percentile(lags, 0.99),
             "single_p99_ms": percentile(latencies, 0.99) * 1000,
         },
         "events_per_s": {
             "plain_driver": rates["plain"],
+            "lean_plain_driver": rates["lean"],
             "committed": rates["committed"],
             "accepted": rates["accepted"],
             "burst_accepted": accepted,

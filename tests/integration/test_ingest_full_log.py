@@ -42,7 +42,7 @@ def test_a_full_log_is_trimmed_and_drained_without_a_lease(stack: IngestStack) -
             stack.client.set("lsec:test", 1)
         assert lease.hold()
         ingester = Ingester(
-            stack.settings.model_copy(update={"log_retention_s": 0}),
+            stack.settings.model_copy(update={"log_retention_s": 0, "ingest_batch_events": 5000}),
             shard=0,
             driver=stack.driver,
             client=stack.client,
