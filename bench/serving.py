@@ -25,8 +25,7 @@ from fastapi import FastAPI, Response
 from sqlalchemy.orm import Session
 
 from bench.report import parser, report
-from lsec.api.stores.keys import KeyStore
-from lsec.api.stores.ledger import open_ledger
+from bench.stack import make_key
 from lsec.core.jobs import DEFAULT_MODEL, new_id
 from lsec.core.ledger import Scope, Training, TrainingStatus
 from lsec.core.settings import Settings
@@ -136,12 +135,6 @@ def train(settings: Settings) -> float:
     return time.monotonic() - started
 
 
-async def make_key(settings: Settings) -> str:
-    """The secret of a key that may read."""
-    async with open_ledger(settings) as ledger_sessions:
-        return (await KeyStore(ledger_sessions).create("bench", Scope.READ))[1]
-
-
 async def load(
     port: int, path: Callable[[], str], secret: str, *, concurrency: int, seconds: float
 ) -> list[float]:
@@ -227,7 +220,7 @@ def run(market: Market, seconds: float, data_dir: Path) -> list[Measure]:
         with open_driver(stack.settings) as driver:
             fill(driver, market, np.random.default_rng(0))
         train(stack.settings)
-        secret = asyncio.run(make_key(stack.settings))
+        secret = make_key(stack.settings, Scope.READ)
         port = stack.settings.api_port
         wait_for(lambda: _is_served(port, secret))
         users = random.Random(0)

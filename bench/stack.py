@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import psutil
 
 from bench.load import Target
-from lsec.api.stores.keys import KeyStore
-from lsec.api.stores.ledger import open_ledger
+from lsec.cli.key_ledger import create
 from lsec.core.ledger import Scope
 from lsec.core.settings import Settings
 from lsec.local.services import ServiceSpec, api, environment, ingester
@@ -49,11 +48,6 @@ def _await(spec: ServiceSpec, settings: Settings) -> None:
     raise SystemExit(f"{spec.name} did not start")
 
 
-def make_key(settings: Settings) -> str:
-    """The secret of a new key that may ingest."""
-    return asyncio.run(_make_key(settings))
-
-
-async def _make_key(settings: Settings) -> str:
-    async with open_ledger(settings) as ledger:
-        return (await KeyStore(ledger).create("bench", Scope.INGEST))[1]
+def make_key(settings: Settings, scope: Scope = Scope.INGEST) -> str:
+    """The secret of a new key."""
+    return asyncio.run(create(settings, "bench", scope))[1]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from workers import durable
+from lsec.core import durable
 from workers.graph import read_rows
 
 SNAPSHOT_VERSION = 1

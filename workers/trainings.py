@@ -10,12 +10,13 @@ import neo4j
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from lsec.core import durable
 from lsec.core.artifact import open_artifact
 from lsec.core.errors import LsecError
 from lsec.core.jobs import new_id
 from lsec.core.ledger import Training, TrainingStatus
 from lsec.core.settings import Settings
-from workers import durable, ledger
+from workers import ledger
 from workers.graph import open_driver
 from workers.publish import publish
 from workers.run import Cancelled, Interrupted, Run

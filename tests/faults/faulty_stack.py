@@ -15,8 +15,7 @@ from typing import Any
 import psutil
 import redis
 
-from lsec.api.stores.keys import KeyStore
-from lsec.api.stores.ledger import open_ledger
+from lsec.cli.key_ledger import create
 from lsec.client import ApiError, Client, Unreachable
 from lsec.client.answers import Lag
 from lsec.core.event_log import LogKeys, parse_committed
@@ -191,13 +190,9 @@ def faulty_stack(data_dir: Path, *, shards: int = 1, heap_mb: int = 512) -> Iter
     )
     reports: list[StackEvent] = []
     with running_stack(settings, services=SERVICES, on_event=reports.append) as stack:
-        yield FaultyStack(stack, asyncio.run(_make_key(stack.settings)), reports)
-
-
-async def _make_key(settings: Settings) -> str:
-    # Less than that may not send the erasures of a ledger.
-    async with open_ledger(settings) as ledger:
-        return (await KeyStore(ledger).create("faults", Scope.ADMIN))[1]
+        # Less than that may not send the erasures of a ledger.
+        _, secret = asyncio.run(create(stack.settings, "faults", Scope.ADMIN))
+        yield FaultyStack(stack, secret, reports)
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float = 240.0) -> None:

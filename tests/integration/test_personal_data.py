@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from graph_schema import events as ev
 from lsec.core.artifact import open_artifact
 from lsec.core.erasures import user_hash
+from lsec.core.event_log import encode_chunk
 from lsec.core.ledger import AuditRecord, DeadLetter, Scope, dead_letter_id
 from tests.integration.conftest import bearer
-from tests.integration.ingest_stack import IngestStack
+from tests.integration.ingest_stack import KEYS, IngestStack
 from tests.integration.small_release import write_artifact
 from workers.publish import publish
 
@@ -161,6 +162,17 @@ def test_a_document_of_many_rows_is_whole(stack: IngestStack, api_client: httpx2
     found = fetch(api_client, USER)
     assert len({row["id"] for row in found["relationships"]}) == 3000
     assert len(found["events"]) == 3000
+
+
+def test_a_damaged_entry_of_the_log_hides_nothing_beside_it(
+    stack: IngestStack, api_client: httpx2.Client
+) -> None:
+    seen, bought = sent(USER)[:2]
+    stack.append([seen])
+    stack.client.xadd(KEYS.log, {"n": "many", "t": 1, "c": encode_chunk([bought])})
+    stack.append_raw(2, encode_chunk([bought]) + encode_chunk([seen]).replace(b"user.", b"usar."))
+    told = [each["event"]["event_id"] for each in fetch(api_client, USER)["events"]]
+    assert told == [seen.event_id, bought.event_id]
 
 
 def test_nothing_is_held_about_an_unknown_user(stack: IngestStack, api_client: httpx2.Client) -> None:

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graph_schema.events import Event
-
-SIZE_BUCKETS = (1, 10, 100, 1000, 5000, 20_000)
-"""Upper bounds of the batch sizes that are counted apart."""
+from lsec.core.event_log import BATCH_SIZES, size_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +20,12 @@ class Applied:
     def counts(self) -> dict[str, int]:
         """What the batch adds to the counters of its shard."""
         num_events = len(self.events) + self.num_dead_letters
-        bucket = next((bound for bound in SIZE_BUCKETS if num_events <= bound), "inf")
+        bound = next(bound for bound in BATCH_SIZES if num_events <= bound)
         return {
             "batches": 1,
             "events": num_events,
             "retries": self.num_retries,
             "dead_letters": self.num_dead_letters,
             "apply_ms": self.duration_ms,
-            f"size_{bucket}": 1,
+            size_field(bound): 1,
         }

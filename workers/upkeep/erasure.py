@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import neo4j
 import redis
@@ -159,15 +160,9 @@ class Upkeep:
                 self._wait(erasure, "the stream of changes, kept for some minutes")
 
     def _keep(self, erasure: Erasure) -> None:
-        """Write down how far the erasure is; one that was begun anew meanwhile stays as it is."""
+        """Write down what the erasure waits for; one that was begun anew meanwhile stays as it is."""
         waiting_for = self.waiting[erasure.id]
-        values = {
-            "event_id": erasure.event_id,
-            "number": erasure.number,
-            "committed_at": erasure.committed_at,
-            "checked_at": utc_now(),
-            "waiting_for": waiting_for,
-        }
+        values: dict[str, Any] = {"checked_at": utc_now(), "waiting_for": waiting_for}
         if not waiting_for:
             values |= {"done_at": utc_now(), "user_id": None}
         with Session(self.engine) as session, session.begin():

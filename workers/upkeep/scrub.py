@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lsec.core import durable
 from lsec.core.artifact import ERASED_ID, MANIFEST, Artifact, open_artifact
-from workers import durable
 
 ROWS: dict[str, Any] = {
     "user_ids": ERASED_ID.encode(),

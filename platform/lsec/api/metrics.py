@@ -1,5 +1,6 @@
 """What is measured: what this process answers, and at each scrape the log, its ingesters and the rest."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -14,11 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lsec.api.stores.event_log import ShardLag
-from lsec.core.event_log import entry_id_ms
+from lsec.core.event_log import BATCH_SIZES, entry_id_ms, size_field
 
 DURATION_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-BATCH_BUCKETS = ("1", "10", "100", "1000", "5000", "20000", "inf")
-"""The ingester counts batches by their number of events in fields `size_<bucket>`, each in one of them."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OUTCOMES = ("accepted", "duplicates", "rejected")
 _SHARD = ("shard",)
@@ -131,8 +130,8 @@ def _ingest_families(stats: Mapping[int, IngestStats]) -> Iterator[Metric]:
         "lsec_ingest_batch_events", "Events of the ingester's batches", labels=_SHARD
     )
     for shard, each in stats.items():
-        counts = accumulate(each.get(f"size_{bucket}", 0) for bucket in BATCH_BUCKETS)
-        names = (bucket.replace("inf", "+Inf") for bucket in BATCH_BUCKETS)
+        counts = accumulate(each.get(size_field(bound), 0) for bound in BATCH_SIZES)
+        names = ("+Inf" if bound == math.inf else str(bound) for bound in BATCH_SIZES)
         sizes.add_metric([str(shard)], list(zip(names, counts, strict=True)), each.get("events", 0))
     yield sizes
 

@@ -6,6 +6,7 @@ id of the request that brought them. `t - n` of an entry is `t` of the entry bef
 reader finds a gap.
 """
 
+import math
 import struct
 import uuid
 import zlib
@@ -24,6 +25,8 @@ MAX_CHUNK_EVENTS = 1000
 """Of a larger request more chunks are made: a chunk is applied in one transaction, as a whole."""
 MAX_CHANGES = 100_000
 """Entries that the changes stream is cut to, roughly."""
+BATCH_SIZES = (1, 10, 100, 1000, 5000, 20_000, math.inf)
+"""Upper bounds of the ingester's batches in events: it counts those of each apart, by `size_field`."""
 
 APPEND_SCRIPT = """#!lua
 -- Appends what is new of a request as one chunk. No flag: the server refuses the script before its
@@ -139,6 +142,11 @@ class Committed:
     position: str
     total: int
     at_ms: int
+
+
+def size_field(bound: float) -> str:
+    """The field of a shard's stats for batches up to this one of BATCH_SIZES and above the one before."""
+    return f"size_{bound}"
 
 
 def shard_of(event: Event, num_shards: int) -> int:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lsec.core.durable import sync
 from lsec.core.errors import StackError
 from lsec.core.settings import MIB, PREFIX, Settings
 from lsec.local.archive import Archive, Manifest, entry_of, pack, reading
@@ -71,7 +72,7 @@ def back_up(
         except OSError as error:
             raise StackError(f"The backup cannot be written: {error}.", remedy="Free some space.") from error
         part.replace(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     return manifest
 
 
@@ -125,7 +126,7 @@ def put_in_place(unpacked: Path, data_dir: Path) -> Path | None:
             f"{data_dir} cannot be replaced: {error}.",
             remedy="Restore into another folder with --data-dir, such as one inside of it.",
         ) from error
-    sync_folder(data_dir.parent)
+    sync(data_dir.parent)
     if before is not None and all(each.name == LOCK_FILE for each in before.iterdir()):
         shutil.rmtree(before)
         return None
@@ -279,12 +280,3 @@ def counter(label: str, total: int, on_event: OnEvent) -> Callable[[int], None]:
         on_event(StackEvent("download", label, done=done, total=total))
 
     return on_bytes
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the folder's list of names on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -112,8 +112,8 @@ class EventLog:
         await self._client.set(SHARDS_KEY, wanted, nx=True)
         found = int(await self._client.get(SHARDS_KEY) or wanted)
         if found != wanted:
-            waiting = await self._backlog([LogKeys(shard) for shard in range(max(found, wanted))])
-            if waiting:
+            shards = await self._lag([LogKeys(shard) for shard in range(max(found, wanted))])
+            if waiting := sum(shard.backlog_events for shard in shards):
                 raise Unavailable(
                     f"{waiting} events of a log of {found} shards are not in the graph yet; "
                     f"LSEC_SHARDS is {wanted} now.",
@@ -122,13 +122,6 @@ class EventLog:
             await self._client.set(SHARDS_KEY, wanted)
             log.warning("The log is written in %d shards from now on; it was %d.", wanted, found)
         self._has_shards = True
-
-    async def _backlog(self, shards: Sequence[LogKeys]) -> int:
-        num_waiting = 0
-        for keys in shards:
-            appended = int(await self._client.get(keys.appended) or 0)
-            num_waiting += appended - parse_committed(await self._client.hgetall(keys.committed)).total
-        return num_waiting
 
     def check_load(self) -> None:
         """Overloaded if the backlog or the memory of the log's server is past its limit."""
@@ -179,15 +172,15 @@ class EventLog:
                 streams[name] = entries[-1][0]
 
     async def _read_commits(self) -> None:
-        for shard, committed in enumerate(await self._commits()):
+        for shard, committed in enumerate(await self._commits(self._keys)):
             self._committed_totals[shard] = committed.total
         # Each waiter holds the event it waits on; those that come later wait on the next one.
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
-    async def _commits(self) -> list[Committed]:
+    async def _commits(self, shards: Sequence[LogKeys]) -> list[Committed]:
         async with self._client.pipeline(transaction=False) as pipe:
-            for keys in self._keys:
+            for keys in shards:
                 pipe.hgetall(keys.committed)
             return [parse_committed(fields) for fields in await pipe.execute()]
 
@@ -230,9 +223,12 @@ class EventLog:
 
     async def lag(self) -> list[ShardLag]:
         """How far the graph is behind, shard by shard."""
-        commits = await self._commits()
+        return await self._lag(self._keys)
+
+    async def _lag(self, shards: Sequence[LogKeys]) -> list[ShardLag]:
+        commits = await self._commits(shards)
         async with self._client.pipeline(transaction=False) as pipe:
-            for keys, committed in zip(self._keys, commits, strict=True):
+            for keys, committed in zip(shards, commits, strict=True):
                 pipe.get(keys.appended)
                 pipe.xrange(keys.log, min=f"({committed.position}", max="+", count=1)
             replies = await pipe.execute()
@@ -242,8 +238,8 @@ class EventLog:
             for shard, committed in enumerate(commits)
         ]
 
-    async def chunks(self) -> AsyncIterator[tuple[str, bytes, int]]:
-        """Every chunk that the log holds, with its entry's id and its number of events."""
+    async def entries(self) -> AsyncIterator[tuple[int, bytes, dict[bytes, bytes]]]:
+        """Every entry that the log holds, as `read_chunk` takes it: its shard, its id and its fields."""
         for keys in self._keys:
             after = START_POSITION
             while True:
@@ -252,7 +248,7 @@ class EventLog:
                     break
                 for entry_id, fields in cast(list[tuple[bytes, dict[bytes, bytes]]], entries):
                     after = entry_id.decode()
-                    yield after, fields.get(b"c", b""), int(fields.get(b"n", 0))
+                    yield keys.shard, entry_id, fields
 
     async def check(self) -> None:
         """Run a real query."""

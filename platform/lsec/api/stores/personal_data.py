@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from graph_schema.events import Event
 from lsec.api.stores.event_log import EventLog
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
 from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.live_chunks import read_chunk
 from lsec.core.artifact import MANIFEST, Artifact, open_artifact
 from lsec.core.erasures import user_hash
 from lsec.core.errors import ArtifactError
-from lsec.core.event_log import decode_event, split_chunk
+from lsec.core.event_log import decode_event
 from lsec.core.ledger import AuditRecord, DeadLetter, Erasure
 from lsec.core.settings import Settings
 
@@ -76,9 +76,12 @@ class PersonalData:
 
     async def _events(self, user_id: str) -> AsyncGenerator[dict[str, Any], None]:
         needle = msgspec.msgpack.encode(user_id)
-        async for entry_id, chunk, num_events in self._event_log.chunks():
-            for event in _events_of(chunk, num_events, user_id) if needle in chunk else ():
-                yield {"position": entry_id, "event": msgspec.to_builtins(event)}
+        async for shard, entry_id, fields in self._event_log.entries():
+            chunk = read_chunk(shard, entry_id, fields) if needle in fields.get(b"c", b"") else None
+            # What cannot be read is told when it is a dead letter.
+            for event in chunk.events if chunk is not None else ():
+                if getattr(event, "user_id", "") == user_id:
+                    yield {"position": entry_id.decode(), "event": msgspec.to_builtins(event)}
 
     async def _dead_letters(self, user_id: str) -> AsyncGenerator[dict[str, Any], None]:
         needle = user_id.encode()
@@ -123,15 +126,6 @@ PLACES = (
 """The places that are looked at, in this order."""
 SINGLE = ("record", "tombstone")
 """Places that hold one thing of a user at most."""
-
-
-def _events_of(chunk: bytes, num_events: int, user_id: str) -> list[Event]:
-    """The user's events of a chunk; what cannot be decoded is told when it is a dead letter."""
-    try:
-        events = [decode_event(payload) for payload in split_chunk(chunk, num_events)]
-    except ValueError:
-        return []
-    return [event for event in events if getattr(event, "user_id", "") == user_id]
 
 
 def _letter(letter: DeadLetter, user_id: str) -> dict[str, Any] | None:

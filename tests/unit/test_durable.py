@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from workers.durable import move_folder, write_text
+from lsec.core.durable import move_folder, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
