@@ -37,3 +37,16 @@ def test_another_number_of_shards_waits_until_the_graph_holds_the_log(
         commit(log_client, receipt["positions"]["0"], 1)
         assert client.post("/v1/events", json=bought("e2")).status_code == 202
         assert log_client.get(SHARDS_KEY) == b"2"
+
+
+def test_an_erasure_that_the_log_does_not_take_yet_is_kept_for_the_upkeep(
+    api_client: httpx2.Client, stack_settings: Settings, log_client: Log, keys: dict[Scope, str]
+) -> None:
+    log_client.set(SHARDS_KEY, 1)
+    api_client.post("/v1/events", json=bought("e1"))
+    with (
+        run_api(stack_settings.model_copy(update={"shards": 2})) as url,
+        httpx2.Client(base_url=url, headers=bearer(keys[Scope.ADMIN]), timeout=30) as client,
+    ):
+        answer = client.delete("/v1/users/u1")
+    assert (answer.status_code, answer.json()["waiting_for"]) == (202, ["the event log"])

@@ -38,13 +38,11 @@ class Letters:
     def __init__(self, engine: Engine, *, shard: int) -> None:
         self._engine = engine
         self._shard = shard
-        self._epoch = ""
         self._early: dict[tuple[str, int], str] = {}
         """By place in the log, the ids of letters that the graph may not have passed yet."""
 
     def start(self, epoch: str, position: str) -> None:
         """Find the letters past the position, which an earlier ingester had no time to commit."""
-        self._epoch = epoch
         query = select(DeadLetter.entry_id, DeadLetter.position, DeadLetter.id).where(
             DeadLetter.epoch == epoch, DeadLetter.shard == self._shard, DeadLetter.replayed_at.is_(None)
         )

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from lsec.api.stores.event_log import EventLog
 from lsec.api.stores.ledger import Ledger
 from lsec.core.erasures import erasing_event, user_hash
-from lsec.core.errors import NotFound
+from lsec.core.errors import NotFound, Unavailable
 from lsec.core.event_log import shard_of
 from lsec.core.jobs import new_id
 from lsec.core.ledger import AuditRecord, Erasure, utc_now
@@ -77,7 +77,7 @@ class ErasureStore:
         """Send the erasure's event; it stays for the upkeep if the log does not take it."""
         try:
             result = await self._event_log.append([erasing_event(erasure)], shard=erasure.shard)
-        except (RedisError, OSError):
+        except (RedisError, OSError, Unavailable):
             log.warning("erasure %s waits for the event log", erasure.id, exc_info=True)
             return erasure
         async with self._ledger.write() as session:
