@@ -1,7 +1,7 @@
 """A training step against the bare products of its shapes, and ways to take the sparse product.
 
-`python -m bench.training [--data DIR] [--quick] [--json FILE]`: DIR is in the paper's layout with numbers as
-ids; by default the graph is random, with about 40,000 purchases. A step is one epoch. The ceiling is its
+`python -m bench.training [--data DIR] [--quick] [--json FILE]`: DIR is in the paper's layout;
+by default the graph is random, with about 40,000 purchases. A step is one epoch. The ceiling is its
 dense and sparse products alone, without exponentials, normalisation and optimiser. All take turns in one run:
 only their ratios carry over to another machine.
 """
@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bench.layout import read_set
 from bench.report import parser, report
-from lsec.client.paper_layout import find_table
-from workers.training.data import Interactions, Pairs, distinct_pairs
+from workers.training.data import Interactions, Pairs, distinct_pairs, no_pairs
 from workers.training.graph import SparseMatrix, normalised_incidence
 from workers.training.hyperparameters import Hyperparameters
 from workers.training.optimisation import Optimisation
@@ -33,7 +32,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, help="folder in the paper's layout")
     options = arguments.parse_args()
     name = options.data.name if options.data else "random"
-    data = read_layout(options.data) if options.data else random_market()
+    data = read_set(options.data).train if options.data else random_market()
     figures = measure(data, num_repetitions=5 if options.quick else 30)
     report(f"training step, {torch.get_num_threads()} threads", {name: figures}, options.json)
 
@@ -139,29 +138,10 @@ def random_market(
     return numbered(sizes, distinct_pairs(*buys), distinct_pairs(*follows))
 
 
-def read_layout(folder: Path) -> Interactions:
-    """The training part of a folder in the paper's layout, whose ids are numbers."""
-    users, products, streamers = (
-        np.unique(read_rows(folder, name)[:, 0]) for name in ("user", "item", "streamer")
-    )
-
-    def pairs(name: str, sources: NDArray[np.int64], targets: NDArray[np.int64]) -> Pairs:
-        rows = read_rows(folder, name)
-        return distinct_pairs(np.searchsorted(sources, rows[:, 0]), np.searchsorted(targets, rows[:, 1]))
-
-    buys = pairs("user-item-buy", users, products)
-    follows = pairs("user-streamer-follow", users, streamers)
-    return numbered((len(users), len(products), len(streamers)), buys, follows)
-
-
-def read_rows(folder: Path, name: str) -> NDArray[np.int64]:
-    return np.loadtxt(find_table(folder / "train", name), dtype=np.int64, skiprows=1, ndmin=2)
-
-
 def numbered(sizes: tuple[int, int, int], buys: Pairs, follows: Pairs) -> Interactions:
     """Users, products and streamers of these numbers, with their row as id."""
     users, products, streamers = (np.arange(size).astype(np.bytes_) for size in sizes)
-    return Interactions(users, products, streamers, buys, follows)
+    return Interactions(users, products, streamers, buys, follows, no_pairs(), no_pairs(), no_pairs())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workers.training.data import Interactions, distinct_pairs, read_snapshot
+from workers.training.data import VALUES, Interactions, distinct_pairs, no_pairs, read_snapshot
 
 
 def write_snapshot(
@@ -37,6 +37,12 @@ def write_snapshot(
     followers = rng.integers(0, max(num_users, 1), num_follows)
     streamers = rng.integers(0, max(num_streamers, 1), num_follows)
     _write_edges(folder / "follows.parquet", "user", followers, "streamer", streamers)
+    for name, (source, target) in {
+        "sells": ("streamer", "product"), "watched": ("user", "streamer"), "viewed": ("user", "product")
+    }.items():  # fmt: skip
+        sizes = {"user": num_users, "product": num_products, "streamer": num_streamers}
+        ends = [rng.integers(0, max(sizes[end], 1), num_follows) for end in (source, target)]
+        _write_edges(folder / f"{name}.parquet", source, ends[0], target, ends[1])
     manifest = {"version": 1, "positions": [{"shard": 0, "seq": 7}], "sha256": f"{seed:064x}"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
@@ -50,7 +56,7 @@ def _write_edges(
     targets: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> None:
     columns = {source: sources.astype(np.int32), target: targets.astype(np.int32)}
-    pq.write_table(pa.table(columns | {"at_ms": np.arange(len(sources))}), path)
+    pq.write_table(pa.table(columns | {VALUES[path.stem]: np.arange(len(sources))}), path)
 
 
 def market(folder: Path, **sizes: int) -> Interactions:
@@ -58,13 +64,12 @@ def market(folder: Path, **sizes: int) -> Interactions:
 
 
 def interactions(pairs: list[tuple[int, int]], *, num_users: int, num_products: int) -> Interactions:
-    """Exactly these purchases, no follows."""
+    """Exactly these purchases, and no other relation."""
     users, products = np.array(pairs, np.int64).reshape(-1, 2).T
-    nothing = np.empty(0, np.int64)
     return Interactions(
         np.array([f"u{i}" for i in range(num_users)], np.bytes_),
         np.array([f"p{i}" for i in range(num_products)], np.bytes_),
         np.empty(0, "S1"),
         distinct_pairs(users, products),
-        distinct_pairs(nothing, nothing),
+        *(no_pairs() for _ in range(4)),
     )
