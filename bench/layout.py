@@ -115,7 +115,8 @@ class Column:
     def rows(self, known: Ids) -> NDArray[np.int64]:
         """The place of each value among the sorted known, −1 where it is not there."""
         places = np.minimum(np.searchsorted(known, self.distinct), len(known) - 1)
-        return np.where(known[places] == self.distinct, places, -1)[self.codes]
+        rows: NDArray[np.int64] = np.where(known[places] == self.distinct, places, -1)[self.codes]
+        return rows
 
 
 def _columns(folder: Path, name: str, *, header: bool = True) -> list[Column]:

@@ -86,7 +86,7 @@ def distinct_pairs(
     counts: NDArray[np.integer] | None = None,
     at: NDArray[np.integer] | None = None,
 ) -> Pairs:
-    """The distinct pairs; repetitions collapse into the sum of counts, one each by default, and the last at."""
+    """The distinct pairs; repetitions collapse into the sum of counts (one each) and the latest at."""
     width = int(targets.max(initial=0)) + 1
     keys, place = np.unique(sources.astype(np.int64) * width + targets, return_inverse=True)
     summed, latest = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
