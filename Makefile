@@ -41,4 +41,4 @@ test: sync ## every test, on a real stack of its own
 	$(RUN) pytest $(ARGS)
 
 bench: sync ## the quick benchmarks, one after the other
-	for name in ingest serving training releases; do $(RUN) bench.$$name --quick --json bench/out/$$name.json || exit 1; done
+	for name in ingest serving training model foldin releases; do $(RUN) bench.$$name --quick --json bench/out/$$name.json || exit 1; done

@@ -16,7 +16,7 @@ import neo4j
 import numpy as np
 
 from bench.report import Figures, parser, report
-from lsec.core.artifact import Artifact, Manifest
+from lsec.core.artifact import ARTIFACT_VERSION, Artifact, Manifest
 from lsec.core.settings import Settings
 from lsec.local import DATABASES, running_stack
 from workers.graph import open_driver
@@ -71,17 +71,20 @@ def random_artifact(num_users: int, num_products: int, rng: np.random.Generator)
     products = np.array([f"P{i}" for i in range(num_products)], dtype=np.bytes_)
     none = np.empty(0, dtype=np.bytes_)
     manifest = Manifest(
-        version=1,
+        version=ARTIFACT_VERSION,
         release_id="bench",
         training_id="bench",
         model="lightgcn",
+        scoring="cosine",
+        temperature=0.2,
         seed=0,
         created_at="2026-01-01T00:00:00+00:00",
-        hyperparameters={"temperature": 0.2},
+        hyperparameters={},
         metrics={},
         counts={},
         snapshot_sha256="",
         positions=[],
+        scope=None,
         files={},
     )
     arrays: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +10,9 @@ from rich.table import Table
 
 Figures = Mapping[str, Mapping[str, float]]
 """Object → figure → number, as `--json` writes them."""
+
+Json = float | Sequence[float] | Mapping[str, "Json"]
+"""A number, an interval [low, high] beside one, or objects of them."""
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -40,7 +43,7 @@ def show(title: str, figures: Figures, *, rows_are_objects: bool = False) -> Non
     Console().print(table)
 
 
-def write_json(figures: Mapping[str, float | Mapping[str, float]], path: Path | None) -> None:
+def write_json(figures: Mapping[str, Json], path: Path | None) -> None:
     """Write figures, single ones or in objects, as JSON; nothing without a path."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,4 +55,4 @@ def _shown(value: float | None) -> str:
         return ""
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:.4g}"

@@ -109,7 +109,7 @@ def test_it_says_which_commands_work_on_the_server_itself() -> None:
     on_server = {name for name, each in commands.items() if each.rich_help_panel == "Server"}
     sentence = re.search(r"`LSEC_API_KEY`; ([^.]*) work on the server itself\.", README.read_text())
     assert sentence is not None
-    assert set(re.findall(r"`([a-z-]+)`", sentence[1])) == on_server | {"keys", "evaluate"}
+    assert set(re.findall(r"`([a-z-]+)`", sentence[1])) == on_server | {"keys", "evaluate", "tune"}
     assert "prune" in on_server
 
 

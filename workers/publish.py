@@ -10,6 +10,7 @@ import numpy as np
 from lsec.core.artifact import Artifact
 from lsec.core.erasures import user_hash
 from lsec.core.errors import Conflict
+from lsec.core.jobs import HOW_TO_PUBLISH, PUBLISHABLE_SCORINGS, WHY_UNPUBLISHED
 from workers.graph import read_rows, write_rows
 
 USERS_PER_WRITE = 2_000
@@ -23,10 +24,15 @@ def publish(driver: neo4j.Driver, artifact: Artifact, *, keep: int, check: Check
     """Write the artifact's slates and vectors and flip the active pointer to them.
 
     Readers see the old release until the flip, then the new one. Restartable: what is written
-    already is written again unchanged. Conflict if another release became active meanwhile.
-    The `keep` newest releases stay in the graph beside the active one.
+    already is written again unchanged. Conflict if another release became active meanwhile, or if serving
+    cannot score as the artifact does. The `keep` newest releases stay in the graph beside the active one.
     """
     release_id = artifact.manifest.release_id
+    if artifact.manifest.scoring not in PUBLISHABLE_SCORINGS:
+        raise Conflict(
+            f"Release {release_id} of {artifact.manifest.model} cannot be published: {WHY_UNPUBLISHED}.",
+            remedy=HOW_TO_PUBLISH,
+        )
     expected = active_release(driver)
     if expected == release_id:
         return

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,24 @@ from numpy.typing import NDArray
 from lsec.core import durable
 from workers.graph import read_rows
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 NODES_PER_CHUNK = 2_000
 IDS_PER_CHUNK = 20_000
+
+EDGES = {
+    "buys": {"user": "users", "product": "products", "at_ms": "at_ms"},
+    "follows": {"user": "users", "streamer": "streamers", "at_ms": "at_ms"},
+    "sells": {
+        "streamer": "streamers",
+        "product": "products",
+        "count": "counts",
+        "first_at_ms": "first_at_ms",
+        "last_at_ms": "last_at_ms",
+    },
+    "watched": {"user": "users", "streamer": "streamers", "seconds": "seconds", "day_ms": "day_ms"},
+    "viewed": {"user": "users", "product": "products", "count": "counts", "day_ms": "day_ms"},
+}
+"""Each relation's columns in the snapshot, and those of its query that they come from; the ends are first."""
 
 Rows = NDArray[np.int64]
 Check = Callable[[float], None]
@@ -56,8 +71,10 @@ def export_snapshot(
 ) -> dict[str, Any]:
     """Write the subgraph of `scope` to `folder`, atomically, and return its manifest.
 
-    Purchases are exactly those of batches up to the manifest's positions; followings and counters
-    may be newer by the export's duration. `check` hears of the share done and may raise to stop.
+    Purchases are exactly those of batches up to the manifest's positions; followings and counters may be
+    newer by the export's duration. A purchase has its moment, a following that of the last follow, and what
+    streamers sell the first and last offer; what users watched and viewed is summed by pair and UTC day.
+    `check` hears of the share done and may raise to stop.
     A finished snapshot that is there already is kept.
     """
     if folder.exists():
@@ -108,36 +125,26 @@ def _read_tables(driver: neo4j.Driver, scope: Scope, seqs: list[int], check: Che
     by_user = _Reader(driver, num_users, check)
     window = scope.parameters("since_ms", "until_ms")
     only_streamers = scope.parameters("streamers")
+    scoped = {**window, **only_streamers}
     # Edges before nodes: a node that comes meanwhile is then known, and one without edges does no harm.
-    buys = by_user.edges(
-        "buys", ("users", "products", "at_ms"), (0.0, 0.4),
-        seqs=seqs, **window, **scope.parameters("categories", "streamers"),
-    )  # fmt: skip
-    follows = by_user.edges("follows", ("users", "streamers", "at_ms"), (0.4, 0.5), **only_streamers)
-    watched = by_user.edges(
-        "watched", ("users", "streamers", "seconds"), (0.5, 0.7), **window, **only_streamers
-    )
-    viewed = by_user.edges("viewed", ("users", "products", "counts"), (0.7, 0.8), **window)
-    sells = _Reader(driver, num_streamers, check).edges(
-        "sells", ("streamers", "products", "counts"), (0.8, 0.9), **only_streamers
-    )
+    edges = {
+        "buys": by_user.edges("buys", (0.0, 0.4), seqs=seqs, **scope.parameters("categories"), **scoped),
+        "follows": by_user.edges("follows", (0.4, 0.5), **only_streamers),
+        "watched": by_user.edges("watched", (0.5, 0.7), **scoped),
+        "viewed": by_user.edges("viewed", (0.7, 0.8), **window),
+        "sells": _Reader(driver, num_streamers, check).edges("sells", (0.8, 0.9), **only_streamers),
+    }
     users = _nodes(driver, "users", num_users)
     products = _nodes(driver, "products", num_products, **scope.parameters("categories"))
     streamers = _nodes(driver, "streamers", num_streamers)
     if scope.streamers:
         streamers = {i: name for i, name in streamers.items() if name in set(scope.streamers)}
-    users = _active(users, buys[0], scope.min_purchases)
+    users = _active(users, edges["buys"][0], scope.min_purchases)
     check(0.95)
-    user_rows, product_rows, streamer_rows = (_row_of(nodes) for nodes in (users, products, streamers))
-    return {
-        "users": _node_table(users),
-        "products": _node_table(products),
-        "streamers": _node_table(streamers),
-        "buys": _edge_table(buys, ("user", "product", "at_ms"), user_rows, product_rows),
-        "follows": _edge_table(follows, ("user", "streamer", "at_ms"), user_rows, streamer_rows),
-        "sells": _edge_table(sells, ("streamer", "product", "count"), streamer_rows, product_rows),
-        "watched": _edge_table(watched, ("user", "streamer", "seconds"), user_rows, streamer_rows),
-        "viewed": _edge_table(viewed, ("user", "product", "count"), user_rows, product_rows),
+    nodes = {"user": users, "product": products, "streamer": streamers}
+    rows = {kind: _row_of(ids) for kind, ids in nodes.items()}
+    return {f"{kind}s": _node_table(ids) for kind, ids in nodes.items()} | {
+        name: _edge_table(edges[name], EDGES[name], rows) for name in EDGES
     }
 
 
@@ -149,21 +156,17 @@ class _Reader:
     num_nodes: int
     check: Check
 
-    def edges(
-        self, name: str, columns: tuple[str, str, str], share: tuple[float, float], **parameters: Any
-    ) -> tuple[Rows, Rows, Rows]:
-        parts: list[list[Rows]] = [[], [], []]
+    def edges(self, name: str, share: tuple[float, float], **parameters: Any) -> list[Rows]:
+        """The query's columns, one array each, with `share` of the export's progress on the way."""
+        parts: list[list[Rows]] = [[np.empty(0, np.int64)] for _ in EDGES[name]]
         for start in range(0, self.num_nodes, NODES_PER_CHUNK):
             self.check(share[0] + (share[1] - share[0]) * start / self.num_nodes)
             [row] = read_rows(
                 self.driver, f"export/{name}", start=start, stop=start + NODES_PER_CHUNK, **parameters
             )
-            for part, column in zip(parts, columns, strict=True):
+            for part, column in zip(parts, EDGES[name].values(), strict=True):
                 part.append(np.asarray(row[column], dtype=np.int64))
-        source, target, value = (
-            np.concatenate(part) if part else np.empty(0, dtype=np.int64) for part in parts
-        )
-        return source, target, value
+        return [np.concatenate(part) for part in parts]
 
 
 def _nodes(driver: neo4j.Driver, name: str, num_nodes: int, **parameters: Any) -> dict[int, str]:
@@ -196,20 +199,16 @@ def _node_table(nodes: dict[int, str]) -> pa.Table:
     )
 
 
-def _edge_table(
-    edges: tuple[Rows, Rows, Rows], names: tuple[str, str, str], source_rows: Rows, target_rows: Rows
-) -> pa.Table:
-    source, target, value = edges
-    source, target = _look_up(source_rows, source), _look_up(target_rows, target)
+def _edge_table(edges: list[Rows], columns: Mapping[str, str], rows: Mapping[str, Rows]) -> pa.Table:
+    """The edges whose ends are both in the scope, with the ends' rows in place of their indexes, sorted."""
+    kinds = list(columns)[:2]
+    source, target = (_look_up(rows[kind], edge) for kind, edge in zip(kinds, edges[:2], strict=True))
     inside = (source >= 0) & (target >= 0)
-    order = np.lexsort((value[inside], target[inside], source[inside]))
-    return pa.table(
-        {
-            names[0]: pa.array(source[inside][order].astype(np.int32)),
-            names[1]: pa.array(target[inside][order].astype(np.int32)),
-            names[2]: pa.array(value[inside][order]),
-        }
-    )
+    values = [value[inside] for value in edges[2:]]
+    ends = [source[inside].astype(np.int32), target[inside].astype(np.int32)]
+    arrays: list[NDArray[np.integer]] = [*ends, *values]
+    order = np.lexsort(arrays[::-1])
+    return pa.table({name: pa.array(each[order]) for name, each in zip(columns, arrays, strict=True)})
 
 
 def _look_up(rows: Rows, indexes: Rows) -> Rows:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from lsec.core import durable
 from lsec.core.artifact import open_artifact
-from lsec.core.errors import LsecError
-from lsec.core.jobs import new_id
+from lsec.core.errors import LsecError, Untrainable
+from lsec.core.jobs import HOW_TO_PUBLISH, WHY_UNPUBLISHED, can_be_published, new_id
 from lsec.core.ledger import Training, TrainingStatus
 from lsec.core.settings import Settings
 from workers import ledger
@@ -22,6 +22,7 @@ from workers.publish import publish
 from workers.run import Cancelled, Interrupted, Run
 from workers.snapshot import Scope, export_snapshot
 from workers.trainer_process import supervise
+from workers.training.presets import chosen_hyperparameters, presets_folder
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def _run_claimed(settings: Settings, engine: Engine, training: Training) -> Trai
             release_id, metrics = _run_steps(settings, run)
         status = TrainingStatus.SUCCEEDED
         outcome = {"release_id": release_id, "metrics": metrics, "percent": 100.0, "phase": "done"}
+        outcome["message"] = metrics.get("stopped_because", "")
     except Interrupted:
         ledger.requeue_training(engine, training, message="interrupted", orderly=True)
         return TrainingStatus.QUEUED
@@ -74,6 +76,8 @@ def _run_claimed(settings: Settings, engine: Engine, training: Training) -> Trai
 
 def _run_steps(settings: Settings, run: Run) -> tuple[str, dict[str, Any]]:
     run.folder.mkdir(parents=True, exist_ok=True)
+    # Before the export: a job that cannot be trained must not wait for it.
+    release_id = _release_id(settings, run)
     with open_driver(settings) as driver:
         with run.timed("export"):
             scope = _scope(run.training.request)
@@ -81,7 +85,7 @@ def _run_steps(settings: Settings, run: Run) -> tuple[str, dict[str, Any]]:
                 driver, run.folder / "snapshot", scope, check=lambda share: run.report("export", share)
             )
         with run.timed("train"):
-            artifact_path = _train(settings, run)
+            artifact_path = _train(settings, run, release_id)
         artifact = open_artifact(artifact_path, verify=True)
         ledger.record_release(run.engine, artifact.manifest)
         if run.training.request.get("publish", True):
@@ -110,12 +114,16 @@ def _moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-def _train(settings: Settings, run: Run) -> Path:
-    """Train in a subprocess and move the artifact to its place; the artifact's folder."""
+def _release_id(settings: Settings, run: Run) -> str:
+    """The release that the run's job names; the job is written once, so a preset is taken as it then was."""
     job_path = run.folder / "job.json"
     if not job_path.exists():
         durable.write_text(job_path, json.dumps(_job(settings, run.training), indent=2))
-    release_id = json.loads(job_path.read_text())["release_id"]
+    return str(json.loads(job_path.read_text())["release_id"])
+
+
+def _train(settings: Settings, run: Run, release_id: str) -> Path:
+    """Train in a subprocess and move the artifact to its place; the artifact's folder."""
     target: Path = settings.artifacts_path / release_id
     if target.exists():
         return target
@@ -128,13 +136,19 @@ def _train(settings: Settings, run: Run) -> Path:
 
 
 def _job(settings: Settings, training: Training) -> dict[str, Any]:
+    """The job; Untrainable for what no training can do, or no publication after it."""
+    request = training.request
+    chosen = chosen_hyperparameters(request, folder=presets_folder(settings.data_dir))
+    if request.get("publish", True) and not can_be_published(request["model"], chosen):
+        reason = f"{request['model']} cannot be published: {WHY_UNPUBLISHED}."
+        raise Untrainable(reason, remedy=HOW_TO_PUBLISH)
     return {
         "training_id": training.id,
         "release_id": new_id("rel"),
-        "model": training.request["model"],
-        "seed": training.request.get("seed", 0),
+        "model": request["model"],
+        "seed": request.get("seed", 0),
         "device": settings.device,
         "threads": settings.train_threads,
         "slate_length": settings.slate_length,
-        "hyperparameters": {},
+        "hyperparameters": chosen,
     }

@@ -1,17 +1,15 @@
 """A small release in the artifact's format, with slates chosen by the test."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import neo4j
 import numpy as np
 from numpy.typing import NDArray
 
-from lsec.core.artifact import ARTIFACT_VERSION, MANIFEST
+from lsec.core.artifact import ARTIFACT_VERSION, Manifest
 from workers.publish import active_release, flip
+from workers.training.artifact_files import write_arrays, write_manifest
 
 SLATE_LENGTH = 6
 
@@ -45,30 +43,28 @@ def write_artifact(
         "bought_indices": np.zeros(0, np.int32),
         "popular": np.array([rows[product_id] for product_id in popular], np.int32),
     }
-    files = {}
-    for name, array in arrays.items():
-        path = folder / f"{name}.npy"
-        np.save(path, array, allow_pickle=False)
-        files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     counts = {"users": len(slates), "products": len(products), "streamers": 1, "buys": 0}
-    (folder / MANIFEST).write_text(json.dumps(_manifest(folder.name, counts, files)))
+    write_manifest(folder, _manifest(folder.name, counts, write_arrays(folder, arrays)))
 
 
-def _manifest(release_id: str, counts: dict[str, int], files: dict[str, str]) -> dict[str, Any]:
-    return {
-        "version": ARTIFACT_VERSION,
-        "release_id": release_id,
-        "training_id": f"trn_{release_id}",
-        "model": "lightgcn",
-        "seed": 0,
-        "created_at": "2026-01-01T00:00:00+00:00",
-        "hyperparameters": {"temperature": 0.1},
-        "metrics": {},
-        "counts": counts,
-        "snapshot_sha256": "",
-        "positions": [],
-        "files": files,
-    }
+def _manifest(release_id: str, counts: dict[str, int], files: dict[str, str]) -> Manifest:
+    return Manifest(
+        version=ARTIFACT_VERSION,
+        release_id=release_id,
+        training_id=f"trn_{release_id}",
+        model="cosine-gcn",
+        scoring="cosine",
+        temperature=0.1,
+        seed=0,
+        created_at="2026-01-01T00:00:00+00:00",
+        hyperparameters={},
+        metrics={},
+        counts=counts,
+        snapshot_sha256="",
+        positions=[],
+        scope=None,
+        files=files,
+    )
 
 
 def activate(driver: neo4j.Driver, release_id: str) -> None:

@@ -266,7 +266,7 @@ def test_releases_and_their_slates_are_listed(
                 ReleaseRecord(
                     id=release_id,
                     training_id=f"t{number}",
-                    model="lightgcn",
+                    model="cosine-gcn",
                     metrics={"auc": 0.9},
                     counts={"users": 4},
                     snapshot_sha256="",

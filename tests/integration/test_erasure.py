@@ -113,7 +113,7 @@ def test_no_byte_of_the_user_is_left_in_any_file(stack: IngestStack, api_client:
         session.query(DeadLetter).filter_by(position=2).delete()
     ask(api_client)
     stack.drain()
-    assert {"ledger.sqlite", f"artifacts/{RELEASE}/user_ids.npy"} & holders(stack)
+    assert {"ledger.sqlite", f"artifacts/{RELEASE}/user_ids.safetensors"} & holders(stack)
     assert any("appendonly" in name for name in holders(stack))
     assert step(stack, eager(stack))
     pass_minutes(stack)

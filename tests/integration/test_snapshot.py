@@ -1,6 +1,6 @@
 """The export: exactly the purchases up to a position, within the scope, without refunds."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from workers.snapshot import Scope, export_snapshot
+from workers.training.data import read_timeline
+from workers.training.time_split import time_split
 
 pytestmark = pytest.mark.usefixtures("clean_stack")
 
@@ -20,11 +22,15 @@ CREATE (u0:User {id: 'u0', index: 0}), (u1:User {id: 'u1', index: 1}), (u2:User 
 CREATE (p0:Product {id: 'p0', index: 0}), (p1:Product {id: 'p1', index: 1}), (p2:Product {id: 'p2', index: 2})
 CREATE (s0:Streamer {id: 's0', index: 0})
 CREATE (p0)-[:IN]->(:Category {id: 'shoes'})
-CREATE (s0)-[:SELLS {count: 4}]->(p1)
+CREATE (s0)-[:SELLS {count: 4, first_at: datetime('2026-01-01T01:00:00Z'),
+                     last_at: datetime('2026-01-03T00:00:00Z')}]->(p1)
 CREATE (u0)-[:FOLLOWS {at: datetime('2026-01-01T00:00:00Z')}]->(s0)
 CREATE (u2)-[:FOLLOWS {at: datetime('2026-01-01T00:00:00Z')}]->(s0)
 CREATE (u1)-[:WATCHED {stream_id: 'x', day: date('2026-01-01'), seconds: 30}]->(s0)
-CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-02'), seconds: 12}]->(s0)
+CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-01'), seconds: 12}]->(s0)
+CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-02'), seconds: 5}]->(s0)
+CREATE (u0)-[:VIEWED {streamer_id: 's0', stream_id: 'x', day: date('2026-01-01'), count: 2}]->(p1)
+CREATE (u0)-[:VIEWED {streamer_id: '', stream_id: '', day: date('2026-01-01'), count: 1}]->(p1)
 WITH u0, u1, p0, p1, p2
 UNWIND [
   [u0, p0, 'e1', '2026-01-01T00:00:00Z', '', 1, null],
@@ -58,10 +64,47 @@ def test_a_snapshot_holds_the_purchases_up_to_its_position(graph: neo4j.Driver, 
     assert manifest["positions"] == [{"shard": 0, "seq": 2, "position": "5-0"}]
     assert manifest["counts"] == {
         **{"users": 2, "products": 3, "streamers": 1},
-        **{"buys": 3, "follows": 1, "sells": 1, "watched": 1, "viewed": 0},
+        **{"buys": 3, "follows": 1, "sells": 1, "watched": 2, "viewed": 1},
     }
-    watched = pq.read_table(tmp_path / "snapshot" / "watched.parquet").to_pylist()
-    assert watched == [{"user": 1, "streamer": 0, "seconds": 42}]
+
+
+def test_counters_are_summed_by_day_and_every_row_has_its_time(graph: neo4j.Driver, tmp_path: Path) -> None:
+    export_snapshot(graph, tmp_path / "snapshot", Scope())
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def rows(relation: str) -> list[dict[str, int]]:
+        return [dict(row) for row in pq.read_table(tmp_path / "snapshot" / f"{relation}.parquet").to_pylist()]
+
+    def ms(**after: int) -> int:
+        return int((first + timedelta(**after)).timestamp() * 1000)
+
+    assert rows("watched") == [
+        {"user": 1, "streamer": 0, "seconds": 5, "day_ms": ms(days=1)},
+        {"user": 1, "streamer": 0, "seconds": 42, "day_ms": ms()},
+    ]
+    assert rows("viewed") == [{"user": 0, "product": 1, "count": 3, "day_ms": ms()}]
+    assert rows("sells") == [
+        {"streamer": 0, "product": 1, "count": 4, "first_at_ms": ms(hours=1), "last_at_ms": ms(days=2)}
+    ]
+    assert rows("follows") == [{"user": 0, "streamer": 0, "at_ms": ms()}]
+    assert [row["at_ms"] for row in rows("buys")] == [ms(), ms(days=1), ms(days=2)]
+
+
+def test_the_training_reads_what_was_exported(graph: neo4j.Driver, tmp_path: Path) -> None:
+    export_snapshot(graph, tmp_path / "snapshot", Scope())
+    timeline = read_timeline(tmp_path / "snapshot")
+    assert timeline.user_ids.tolist() == [b"u0", b"u1"]
+    data = timeline.interactions()
+    assert data.watched.counts.tolist() == [47]
+    assert data.viewed.counts.tolist() == [3]
+    assert data.sells.counts.tolist() == [4]
+    split = time_split(timeline, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp() * 1000))
+    assert split.train.user_ids.tolist() == [b"u0", b"u1"]
+    assert split.train.product_ids.tolist() == [b"p0", b"p1"]
+    assert split.train.buys.sources.tolist() == [0]
+    assert split.train.watched.counts.tolist() == [42]
+    held_out = zip(split.held_out.sources.tolist(), split.held_out.targets.tolist(), strict=True)
+    assert list(held_out) == [(0, 1), (1, 1)]
 
 
 @pytest.mark.parametrize(

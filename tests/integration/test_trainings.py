@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from lsec.core.artifact import open_artifact
 from lsec.core.errors import Conflict
-from lsec.core.jobs import new_id
+from lsec.core.jobs import DEFAULT_MODEL, new_id
 from lsec.core.ledger import ReleaseRecord, Training, TrainingStatus, utc_now
 from lsec.core.settings import Settings
 from workers import ledger
 from workers.publish import active_release, collect, flip, publish
+from workers.training.presets import Preset, presets_folder, save_preset
 from workers.trainings import run_training
 
 pytestmark = pytest.mark.usefixtures("clean_stack")
@@ -49,7 +50,7 @@ def queue(settings: Settings, **request: Any) -> str:
             Training(
                 id=training_id,
                 status=TrainingStatus.QUEUED,
-                request={"model": "lightgcn", "seed": 1, "publish": True, "min_purchases": 1, **request},
+                request={"model": DEFAULT_MODEL, "seed": 1, "publish": True, "min_purchases": 1, **request},
                 requested_by="k",
             )
         )
@@ -63,6 +64,13 @@ def read(settings: Settings, training_id: str) -> Training:
         training = session.get_one(Training, training_id)
     engine.dispose()
     return training
+
+
+def cancel(settings: Settings, training_id: str) -> None:
+    engine = ledger.open_ledger(settings)
+    with Session(engine) as session, session.begin():
+        session.get_one(Training, training_id).cancel_requested_at = utc_now()
+    engine.dispose()
 
 
 def test_a_training_ends_in_an_active_release(stack_settings: Settings, neo4j_driver: neo4j.Driver) -> None:
@@ -85,6 +93,10 @@ def test_a_training_ends_in_an_active_release(stack_settings: Settings, neo4j_dr
         row = artifact.user_row(record["user_id"])
         assert row is not None
         assert record["products"] == [product_id for product_id, _ in artifact.slate(row)]
+    assert training.metrics == artifact.manifest.metrics
+    curve = training.metrics["validations"]
+    assert curve[0].keys() >= {"step", "loss", "ndcg@10", "step_ms", "peak_mb", "seconds"}
+    assert training.message == training.metrics["stopped_because"] != ""
     # A second delivery of the same job finds nothing to do.
     assert run_training(stack_settings, training_id) is None
 
@@ -95,6 +107,55 @@ def test_a_training_without_purchases_says_so(stack_settings: Settings) -> None:
     assert "purchase" in str(read(stack_settings, training_id).error)
 
 
+def test_a_training_takes_its_preset_and_its_own_hyperparameters(
+    stack_settings: Settings, neo4j_driver: neo4j.Driver
+) -> None:
+    neo4j_driver.execute_query(MARKET)
+    preset = Preset(DEFAULT_MODEL, {"dimensions": 16, "num_steps": 7, "temperature": 0.3})
+    save_preset(presets_folder(stack_settings.data_dir), "spring", preset)
+    training_id = queue(stack_settings, preset="spring", hyperparameters={"temperature": 0.4})
+    assert run_training(stack_settings, training_id) == TrainingStatus.SUCCEEDED
+    release_id = str(read(stack_settings, training_id).release_id)
+    used = open_artifact(stack_settings.artifacts_path / release_id).manifest.hyperparameters
+    assert (used["dimensions"], used["num_steps"], used["temperature"]) == (16, 7, 0.4)
+
+
+def test_a_training_that_asks_for_what_there_is_not_fails_before_its_export(stack_settings: Settings) -> None:
+    for request, reason in (
+        ({"hyperparameters": {"wings": 2}}, "Unknown hyperparameters: wings"),
+        ({"preset": "autumn"}, "There is no preset autumn"),
+    ):
+        training_id = queue(stack_settings, **request)
+        assert run_training(stack_settings, training_id) == TrainingStatus.FAILED
+        training = read(stack_settings, training_id)
+        assert reason in str(training.error)
+        assert training.timings_s == {}
+        assert not (stack_settings.runs_path / training_id / "snapshot").exists()
+
+
+def test_the_curve_is_read_while_the_training_runs(
+    stack_settings: Settings, neo4j_driver: neo4j.Driver
+) -> None:
+    neo4j_driver.execute_query(MARKET)
+    endless = {"num_steps": 1_000_000, "patience": 1_000_000, "validate_every": 20}
+    training_id = queue(stack_settings, hyperparameters=endless)
+    worker = threading.Thread(target=run_training, args=(stack_settings, training_id))
+    worker.start()
+    seen: list[int] = []
+    deadline = time.monotonic() + 120
+    while len(set(seen)) < 3 and time.monotonic() < deadline:
+        seen.append(len(read(stack_settings, training_id).metrics.get("validations", [])))
+        time.sleep(0.1)
+    cancel(stack_settings, training_id)
+    worker.join(timeout=30)
+    assert len(set(seen)) >= 3
+    training = read(stack_settings, training_id)
+    assert training.status == TrainingStatus.CANCELLED
+    steps = [each["step"] for each in training.metrics["validations"]]
+    assert steps[0] == 20
+    assert steps == sorted(set(steps))
+
+
 def test_a_cancel_stops_the_run_soon(stack_settings: Settings, neo4j_driver: neo4j.Driver) -> None:
     neo4j_driver.execute_query(MARKET)
     training_id = queue(stack_settings)
@@ -103,10 +164,7 @@ def test_a_cancel_stops_the_run_soon(stack_settings: Settings, neo4j_driver: neo
     worker.start()
     while read(stack_settings, training_id).phase != "train":
         time.sleep(0.05)
-    engine = ledger.open_ledger(stack_settings)
-    with Session(engine) as session, session.begin():
-        session.get_one(Training, training_id).cancel_requested_at = utc_now()
-    engine.dispose()
+    cancel(stack_settings, training_id)
     asked = time.monotonic()
     worker.join(timeout=30)
     assert outcome == [TrainingStatus.CANCELLED]

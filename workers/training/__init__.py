@@ -1,1 +1,1 @@
-"""LightGCN on purchases with follows as a second task: pure torch, no clients of any service."""
+"""Tripartite recommenders, our own and the paper's: pure torch, no clients of any service."""

@@ -1,17 +1,16 @@
 """Writes a finished training as an artifact folder, which appears whole or not at all."""
 
-import hashlib
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lsec.core.artifact import ARTIFACT_VERSION, MANIFEST, Manifest
+from lsec.core import durable
+from lsec.core.artifact import ARTIFACT_VERSION, Manifest, Scoring
+from workers.training.artifact_files import write_arrays, write_manifest
 from workers.training.data import Interactions, read_manifest, snapshot_sha256
 from workers.training.job import Job
 from workers.training.ranking import top_products
@@ -20,21 +19,28 @@ from workers.training.trainer import Trained
 MAX_POPULAR = 1000
 
 
-def write_artifact(folder: Path, trained: Trained, data: Interactions, *, job: Job, snapshot: Path) -> None:
+def write_artifact(
+    folder: Path,
+    trained: Trained,
+    data: Interactions,
+    *,
+    job: Job,
+    snapshot: Path,
+    scoring: Scoring = "cosine",
+) -> None:
     """Writes under a temporary name and renames; what an earlier attempt left is removed."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    hashes = {}
-    for name, array in artifact_arrays(trained, data, slate_length=job.slate_length).items():
-        path = partial / f"{name}.npy"
-        np.save(path, array, allow_pickle=False)
-        hashes[path.name] = _sha256_on_disk(path)
+    hashes = write_arrays(partial, artifact_arrays(trained, data, slate_length=job.slate_length))
+    source = read_manifest(snapshot)
     manifest = Manifest(
         version=ARTIFACT_VERSION,
         release_id=job.release_id,
         training_id=job.training_id,
         model=job.model,
+        scoring=scoring,
+        temperature=trained.temperature,
         seed=job.seed,
         created_at=datetime.now(UTC).isoformat(),
         hyperparameters=job.hyperparameters.to_dict(),
@@ -46,16 +52,18 @@ def write_artifact(folder: Path, trained: Trained, data: Interactions, *, job: J
             "buys": len(data.buys),
         },
         snapshot_sha256=snapshot_sha256(snapshot),
-        positions=read_manifest(snapshot).get("positions"),
+        positions=source.get("positions"),
+        scope=source.get("scope"),
         files=hashes,
     )
-    (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
-    _sha256_on_disk(partial / MANIFEST)
+    write_manifest(partial, manifest)
+    durable.sync(partial)
     partial.rename(folder)
+    durable.sync(folder.parent)
 
 
 def artifact_arrays(trained: Trained, data: Interactions, *, slate_length: int) -> dict[str, NDArray[Any]]:
-    """Every array of the artifact by its file's stem.
+    """Every array of the artifact by its name.
 
     A user without purchases has an empty slate: the model knows nothing of their taste in products, and
     serving falls back to the popular ones.
@@ -84,10 +92,3 @@ def artifact_arrays(trained: Trained, data: Interactions, *, slate_length: int) 
         "bought_indices": buys.targets.astype(np.int32),
         "popular": data.popular_order()[:MAX_POPULAR].astype(np.int32),
     }
-
-
-def _sha256_on_disk(path: Path) -> str:
-    """The file's hash, once the file is safe on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
-"""What a training learns from: a snapshot, read into frozen arrays."""
+"""What a training learns from: a snapshot, read into frozen arrays, with or without the times of its rows."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,16 @@ from lsec.core.errors import Untrainable
 
 Rows = NDArray[np.int64]
 Ids = NDArray[np.bytes_]
-SNAPSHOT_VERSION = 1
-VALUES = {"buys": "at_ms", "follows": "at_ms", "sells": "count", "watched": "seconds", "viewed": "count"}
-"""What each relation's file tells of a row beside its two ends."""
+SNAPSHOT_VERSION = 2
+DAY_MS = 24 * 60 * 60 * 1000
+COLUMNS = {
+    "buys": ("user", "product", "at_ms"),
+    "follows": ("user", "streamer", "at_ms"),
+    "sells": ("streamer", "product", "count", "first_at_ms", "last_at_ms"),
+    "watched": ("user", "streamer", "seconds", "day_ms"),
+    "viewed": ("user", "product", "count", "day_ms"),
+}
+"""What each relation's file tells of a row: its two ends, how much, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,12 @@ class Pairs:
         """Where each source's targets start, [num_sources + 1]."""
         degrees = np.bincount(self.sources, minlength=num_sources)
         return np.concatenate([[0], np.cumsum(degrees)])
+
+    def without(self, others: "Pairs") -> "Pairs":
+        """These pairs but for the others."""
+        width = 1 + max(int(pairs.targets.max(initial=0)) for pairs in (self, others))
+        ours, theirs = (pairs.sources * width + pairs.targets for pairs in (self, others))
+        return self[~np.isin(ours, theirs)]
 
     def __getitem__(self, index: NDArray[Any]) -> "Pairs":
         """The pairs at these positions; `index` must keep the order."""
@@ -74,10 +88,66 @@ class Interactions:
     def num_streamers(self) -> int:
         return len(self.streamer_ids)
 
+    def purchases(self) -> Rows:
+        """How often each product was bought, [P]."""
+        weights = self.buys.counts
+        return np.bincount(self.buys.targets, weights, minlength=self.num_products).astype(np.int64)
+
     def popular_order(self) -> Rows:
         """All product rows by number of purchases, most first; a tie goes to the lower row."""
-        purchases = np.bincount(self.buys.targets, weights=self.buys.counts, minlength=self.num_products)
-        return np.argsort(-purchases, kind="stable")
+        return np.argsort(-self.purchases(), kind="stable")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The rows of one relation as the snapshot has them: purchases, followings, or counters.
+
+    A counter of what users watched and viewed is of one pair and UTC day, and at[R] is the day's start. Of
+    what streamers sell there is one counter for all time, from at[R] to last_at[R]; elsewhere the two are the
+    same. In epoch milliseconds.
+    """
+
+    sources: NDArray[np.integer]
+    targets: NDArray[np.integer]
+    counts: Rows
+    at: Rows
+    last_at: Rows
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def where(self, is_kept: NDArray[np.bool_]) -> "Records":
+        """The rows for which is_kept[R] holds."""
+        ends = self.sources[is_kept], self.targets[is_kept]
+        return Records(*ends, self.counts[is_kept], self.at[is_kept], self.last_at[is_kept])
+
+    def pairs(self) -> Pairs:
+        """The distinct pairs, with their counts summed."""
+        return distinct_pairs(self.sources, self.targets, self.counts, self.last_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The tripartite graph with the time of each record: what a split by time needs.
+
+    A snapshot holds what is so when it is taken: followings that have not ended, each with the time when the
+    user last followed, and purchases that were not refunded.
+    """
+
+    user_ids: Ids
+    product_ids: Ids
+    streamer_ids: Ids
+    buys: Records
+    follows: Records
+    sells: Records
+    watched: Records
+    viewed: Records
+
+    def interactions(self) -> Interactions:
+        """All of it, with the times folded into each pair's last."""
+        relations = (self.buys, self.follows, self.sells, self.watched, self.viewed)
+        ids = self.user_ids, self.product_ids, self.streamer_ids
+        return Interactions(*ids, *(records.pairs() for records in relations))
 
 
 def distinct_pairs(
@@ -102,34 +172,29 @@ def no_pairs() -> Pairs:
 
 
 def read_snapshot(folder: Path) -> Interactions:
-    """The snapshot's users, products, streamers, purchases and follows.
+    """The snapshot's users, products, streamers and relations, without the times of single rows.
 
     Untrainable when it is damaged, of another version, or has too little to learn from.
     """
+    return read_timeline(folder).interactions()
+
+
+def read_timeline(folder: Path) -> Timeline:
+    """The snapshot row by row; Untrainable as in `read_snapshot`."""
     version = read_manifest(folder).get("version")
     if version != SNAPSHOT_VERSION:
         raise Untrainable(f"The snapshot has version {version}, this code reads {SNAPSHOT_VERSION}.")
-    ids = {name: _read_ids(folder / f"{name}.parquet") for name in ("users", "products", "streamers")}
+    ids = {name: _read_ids(folder / f"{name}s.parquet") for name in ("user", "product", "streamer")}
     sizes = {name: len(values) for name, values in ids.items()}
-    users, products, streamers = sizes["users"], sizes["products"], sizes["streamers"]
-    buys = _read_pairs(folder / "buys.parquet", user=users, product=products)
-    if not len(buys):
+    relations = {name: _read_records(folder, name, sizes) for name in COLUMNS}
+    if not len(relations["buys"]):
         raise Untrainable("The snapshot holds no purchases.", remedy="Widen the training's scope.")
-    if sizes["products"] < 2:
+    if sizes["product"] < 2:
         raise Untrainable(
-            f"Ranking needs at least 2 products, the snapshot has {sizes['products']}.",
+            f"Ranking needs at least 2 products, the snapshot has {sizes['product']}.",
             remedy="Widen the training's scope.",
         )
-    return Interactions(
-        ids["users"],
-        ids["products"],
-        ids["streamers"],
-        buys,
-        follows=_read_pairs(folder / "follows.parquet", user=users, streamer=streamers),
-        sells=_read_pairs(folder / "sells.parquet", streamer=streamers, product=products),
-        watched=_read_pairs(folder / "watched.parquet", user=users, streamer=streamers),
-        viewed=_read_pairs(folder / "viewed.parquet", user=users, product=products),
-    )
+    return Timeline(ids["user"], ids["product"], ids["streamer"], **relations)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -151,29 +216,34 @@ def snapshot_sha256(folder: Path) -> str:
     return sha256
 
 
-def _read_table(path: Path, columns: list[str]) -> pa.Table:
+def _read_table(path: Path, columns: Sequence[str], kind: pa.DataType) -> dict[str, NDArray[Any]]:
+    """The columns, cast to this kind; a null in one is as bad as a missing column."""
     try:
-        return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
+        table = pq.read_table(path, columns=list(columns))
+        found = {name: table[name].cast(kind) for name in columns}
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise Untrainable(f"{path.name} of the snapshot cannot be read: {error}") from error
+    if nulls := [name for name, column in found.items() if column.null_count]:
+        raise Untrainable(f"{path.name} of the snapshot has no value in some rows of {', '.join(nulls)}.")
+    return {name: column.to_numpy() for name, column in found.items()}
 
 
 def _read_ids(path: Path) -> Ids:
-    ids = [value.encode() for value in _read_table(path, ["id"])["id"].to_pylist()]
+    ids = _read_table(path, ["id"], pa.binary())["id"].tolist()
     if len(set(ids)) != len(ids):
         raise Untrainable(f"{path.name} of the snapshot names an id twice.")
     return np.array(ids, dtype=np.bytes_) if ids else np.empty(0, "S1")
 
 
-def _read_pairs(path: Path, **sizes: int) -> Pairs:
-    """Distinct pairs of the two columns named, whose rows must lie in [0, size), with count and time."""
-    third = VALUES[path.stem]
-    table = _read_table(path, [*sizes, third])
-    columns = []
-    for name, size in sizes.items():
-        rows = table[name].to_numpy().astype(np.int64)
-        if len(rows) and not 0 <= rows.min() <= rows.max() < size:
+def _read_records(folder: Path, relation: str, sizes: dict[str, int]) -> Records:
+    """The relation's rows, whose ends must be rows of the node tables with these sizes."""
+    path = folder / f"{relation}.parquet"
+    table = _read_table(path, COLUMNS[relation], pa.int64())
+    source, target, *values = COLUMNS[relation]
+    for name in (source, target):
+        rows = table[name]
+        if len(rows) and not 0 <= rows.min() <= rows.max() < sizes[name]:
             raise Untrainable(f"{path.name} of the snapshot names a {name} row that does not exist.")
-        columns.append(rows)
-    values = table[third].to_numpy().astype(np.int64)
-    return distinct_pairs(*columns, **{"at" if third == "at_ms" else "counts": values})
+    times = [table[name] for name in values if name.endswith("_ms")]
+    counts = table[values[0]] if len(values) > 1 else np.ones(len(table[source]), np.int64)
+    return Records(table[source], table[target], counts, at=times[0], last_at=times[-1])

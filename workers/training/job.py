@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lsec.core.errors import Untrainable
-from lsec.core.jobs import MODEL_NAMES
-from workers.training.hyperparameters import Hyperparameters
+from workers.training.learners import AnyHyperparameters, hyperparameters_of
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -22,27 +21,26 @@ class Job:
     device: str
     threads: int
     slate_length: int
-    hyperparameters: Hyperparameters
+    hyperparameters: AnyHyperparameters
 
 
 def read_job(path: Path) -> Job:
     """The job of this file; Untrainable names what is wrong with it."""
     try:
         values = json.loads(path.read_bytes())
+        model = str(values["model"])
         job = Job(
             training_id=str(values["training_id"]),
             release_id=str(values["release_id"]),
-            model=str(values["model"]),
+            model=model,
             seed=int(values["seed"]),
             device=str(values["device"]),
             threads=int(values["threads"]),
             slate_length=int(values["slate_length"]),
-            hyperparameters=Hyperparameters.from_mapping(values.get("hyperparameters", {})),
+            hyperparameters=hyperparameters_of(model, values.get("hyperparameters", {})),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Untrainable(f"{path.name} cannot be read: {error!r}.") from error
-    if job.model not in MODEL_NAMES:
-        raise Untrainable(f"There is no model {job.model!r}, only {', '.join(MODEL_NAMES)}.")
     if job.device not in DEVICES:
         raise Untrainable(f"There is no device {job.device!r}, only {', '.join(DEVICES)}.")
     if job.slate_length < 1 or job.threads < 0 or not 0 <= job.seed < 2**31:

@@ -6,10 +6,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from lsec.core.errors import Untrainable
+from lsec.core.jobs import DEFAULT_MODEL, MODEL_NAMES
 from workers.training.data import Interactions
 from workers.training.hyperparameters import Hyperparameters
 from workers.training.optimisation import Optimisation
-from workers.training.ranking import Scorer
+from workers.training.paper.preset import PaperHyperparameters
+from workers.training.ranking import Ranker
+
+AnyHyperparameters = Hyperparameters | PaperHyperparameters
 
 
 class Learner(Protocol):
@@ -29,22 +34,31 @@ class Learner(Protocol):
     def step(self, step: int) -> float:
         """Takes the step of this number and returns its loss."""
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> Ranker:
         """Scores by the current parameters."""
 
 
 def make_learner(
-    model: str,  # noqa: ARG001  # the paper's models come beside ours
-    data: Interactions,
-    hyperparameters: Hyperparameters,
-    *,
-    seed: int,
-    device: torch.device,
+    model: str, data: Interactions, hyperparameters: AnyHyperparameters, *, seed: int, device: torch.device
 ) -> Learner:
-    """The learner of this model; the same seed gives the same learner."""
-    return Optimisation(data, hyperparameters, seed=seed, device=device)
+    """The learner of this model; the same seed gives the same learner. ValueError if they do not belong."""
+    if isinstance(hyperparameters, Hyperparameters):
+        if model != DEFAULT_MODEL:
+            raise ValueError(f"{model} needs the paper's hyperparameters")
+        return Optimisation(data, hyperparameters, seed=seed, device=device)
+    # PyG takes seconds to import, which the default model need not wait for.
+    from workers.training.paper.optimisation import PaperOptimisation
+
+    return PaperOptimisation(model, data, hyperparameters, seed=seed, device=device)
 
 
-def hyperparameters_of(model: str, overrides: Mapping[str, Any]) -> Hyperparameters:  # noqa: ARG001
+def hyperparameters_of(model: str, overrides: Mapping[str, Any]) -> AnyHyperparameters:
     """The model's preset with these overrides; Untrainable names what is unknown or out of bounds."""
-    return Hyperparameters.from_mapping(overrides)
+    if model not in MODEL_NAMES:
+        raise Untrainable(f"There is no model {model!r}, only {', '.join(MODEL_NAMES)}.")
+    if model == DEFAULT_MODEL:
+        return Hyperparameters.from_mapping(overrides)
+    hyperparameters = PaperHyperparameters.from_mapping(overrides)
+    if model == "ncf" and hyperparameters.predictor != "mlp":
+        raise Untrainable("ncf is a predictor itself: it has no other.", remedy="Leave predictor out.")
+    return hyperparameters

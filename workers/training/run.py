@@ -61,6 +61,7 @@ def run(folder: Path) -> None:
     trainer = Trainer(
         data,
         job.hyperparameters,
+        model=job.model,
         seed=job.seed,
         device=device,
         on_progress=emitter.emit,
@@ -68,7 +69,7 @@ def run(folder: Path) -> None:
     )
     trained = trainer.train()
     emitter.emit(Progress("rank", 0, "ranking all products for every user", trained.metrics))
-    write_artifact(artifact_folder, trained, data, job=job, snapshot=snapshot)
+    write_artifact(artifact_folder, trained, data, job=job, snapshot=snapshot, scoring=trained.scorer.scoring)
     emitter.emit(Progress("write", 1, "artifact written", trained.metrics))
 
 
@@ -95,10 +96,10 @@ class Emitter:
         self._phase: Phase | None = None
 
     def emit(self, progress: Progress) -> None:
-        """Prints a line when the phase is new or done, or the last line is old enough."""
+        """Prints a line when there is news, the phase is new or done, or the last line is old enough."""
         now = time.monotonic()
-        is_edge = progress.phase != self._phase or progress.share >= 1
-        if not is_edge and now - self._emitted_at < EMIT_EVERY_S:
+        must_be_told = progress.is_news or progress.phase != self._phase or progress.share >= 1
+        if not must_be_told and now - self._emitted_at < EMIT_EVERY_S:
             return
         self._emitted_at, self._phase = now, progress.phase
         low, high = PHASE_PERCENT[progress.phase]
@@ -110,7 +111,7 @@ class Emitter:
                 "percent": round(percent, 1),
                 "eta_s": round(elapsed_s * (100 - percent) / percent, 1) if percent > low else None,
                 "message": progress.message,
-                "metrics": progress.metrics,
+                "metrics": dict(progress.metrics),
             }
         )
 

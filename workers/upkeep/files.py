@@ -49,7 +49,7 @@ def clean_artifacts(
         recover(path)
         for part in path.glob(".*.partial"):
             # A run that died while it moved its artifact here, from another file system.
-            if part.name not in moving and _has_bytes(part / "user_ids.npy", user_ids):
+            if part.name not in moving and _holds_ids(part, user_ids):
                 shutil.rmtree(part)
         folders = sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}"))
     except OSError as error:
@@ -68,7 +68,7 @@ def _clean_artifact(folder: Path, user_ids: Collection[str]) -> str:
     try:
         scrub(folder, sorted(user_ids))
     except ArtifactError as error:
-        return error.detail if _has_bytes(folder / "user_ids.npy", user_ids) else ""
+        return error.detail if _holds_ids(folder, user_ids) else ""
     return ""
 
 
@@ -89,6 +89,11 @@ def _holds(snapshot: Path, user_ids: Collection[str]) -> bool:
             return any(pc.any(pc.is_in(batch["id"], value_set=wanted)).as_py() for batch in batches)
     except (OSError, KeyError, pa.ArrowException):
         return True
+
+
+def _holds_ids(artifact: Path, user_ids: Collection[str]) -> bool:
+    """Whether an artifact's file of user ids, of this version or an older one, holds one of these."""
+    return any(_has_bytes(path, user_ids) for path in artifact.glob("user_ids.*"))
 
 
 def _has_bytes(path: Path, user_ids: Collection[str]) -> bool:

@@ -4,7 +4,6 @@ The scrubbed artifact is written beside the old one and takes its place by two r
 a kill between them left.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,15 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsec.core import durable
-from lsec.core.artifact import ERASED_ID, MANIFEST, Artifact, open_artifact
+from lsec.core.artifact import MANIFEST, Artifact, open_artifact
+from lsec.core.artifact_layout import FILES
+from lsec.core.id_index import ids_of
+from lsec.core.tensor_file import edited_tensors
+from workers.training.artifact_files import sha256_on_disk, write_arrays, write_manifest
+from workers.training.model_card import CARD
 
 ROWS: dict[str, Any] = {
-    "user_ids": ERASED_ID.encode(),
+    "user_ids": 0,
     "user_vectors": 0.0,
     "slates": -1,
     "slate_scores": -np.inf,
 }
-"""Arrays with a row a user, and what an erased user's row holds."""
+"""Arrays with a row a user, and what an erased user's row holds; no bytes are the id ERASED_ID."""
 
 
 def scrub(folder: Path, user_ids: Sequence[str]) -> bool:
@@ -37,18 +41,16 @@ def scrub(folder: Path, user_ids: Sequence[str]) -> bool:
     partial = _beside(folder, "scrubbed.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    changed = _write_changed(artifact, folder, partial, np.array(sorted(found)))
+    hashes, num_buys = _write_changed(artifact, folder, partial, np.array(sorted(found)))
     for path in folder.iterdir():
-        if path.name not in changed and path.name != MANIFEST:
+        if path.name not in {*hashes, MANIFEST, CARD}:
             _link(path, partial / path.name)
-    hashes = {name: _sha256(partial / name) for name in changed}
     manifest = msgspec.structs.replace(
         artifact.manifest,
         files=artifact.manifest.files | hashes,
-        counts=artifact.manifest.counts
-        | {"buys": len(np.load(partial / "bought_indices.npy", mmap_mode="r"))},
+        counts=artifact.manifest.counts | {"buys": num_buys},
     )
-    (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    write_manifest(partial, manifest)
     for path in (*partial.iterdir(), partial):
         durable.sync(path)
     partial.rename(_beside(folder, "scrubbed"))
@@ -82,22 +84,25 @@ def _swap(folder: Path) -> None:
 
 def _write_changed(
     artifact: Artifact, folder: Path, target: Path, rows: NDArray[np.int64]
-) -> tuple[str, ...]:
-    """Write the arrays that change without the users of `rows`; the names of their files."""
-    for name, nothing in ROWS.items():
-        path = target / f"{name}.npy"
-        shutil.copyfile(folder / path.name, path)
-        array = np.load(path, mmap_mode="r+")
-        array[rows] = nothing
-        array.flush()
-        if name == "user_ids":
-            np.save(target / "user_order.npy", np.argsort(array))
+) -> tuple[dict[str, str], int]:
+    """Write the files that change without the users of `rows`; their hashes, and the purchases left."""
+    hashes = {}
+    for name in (name for name, held in FILES.items() if not ROWS.keys().isdisjoint(held)):
+        shutil.copyfile(folder / name, target / name)
+        with edited_tensors(target / name) as tensors:
+            for array in ROWS.keys() & tensors.keys():
+                tensors[array][rows] = ROWS[array]
+            if "user_ids" in tensors:
+                tensors["user_order"][:] = np.argsort(ids_of(tensors["user_ids"]))
+        hashes[name] = sha256_on_disk(target / name)
     lengths = np.diff(artifact.bought_indptr)
     is_kept = np.repeat(~np.isin(np.arange(len(lengths)), rows), lengths)
     lengths[rows] = 0
-    np.save(target / "bought_indptr.npy", np.concatenate([[0], np.cumsum(lengths)]))
-    np.save(target / "bought_indices.npy", artifact.bought_indices[is_kept])
-    return tuple(f"{name}.npy" for name in (*ROWS, "user_order", "bought_indptr", "bought_indices"))
+    bought = {
+        "bought_indptr": np.concatenate([[0], np.cumsum(lengths)]),
+        "bought_indices": artifact.bought_indices[is_kept],
+    }
+    return hashes | write_arrays(target, bought), len(bought["bought_indices"])
 
 
 def _link(source: Path, target: Path) -> None:
@@ -105,11 +110,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
         return
     shutil.copyfile(source, target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _beside(folder: Path, suffix: str) -> Path:

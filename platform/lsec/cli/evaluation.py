@@ -10,8 +10,9 @@ import typer
 from lsec.cli.options import Json
 from lsec.cli.output import out, print_json, print_table
 from lsec.client.paper_layout import read_candidates
-from lsec.core.artifact import evaluate_lists, open_artifact
+from lsec.core.artifact import open_artifact
 from lsec.core.errors import InvalidInput
+from lsec.core.list_evaluation import evaluate_lists
 from lsec.core.settings import load_settings
 
 NAMES = {

@@ -21,6 +21,7 @@ from lsec.cli import (
     serving,
     stack,
     training,
+    tune,
     users,
 )
 from lsec.cli.options import WANTS_JSON
@@ -80,7 +81,7 @@ def _options(
     pass
 
 
-for module in (demo, stack, backup, events, event_state, live, training, serving, evaluation, prune):
+for module in (demo, stack, backup, events, event_state, live, training, tune, serving, evaluation, prune):
     module.register(app)
 for name, module_app in (
     ("influence", influence.app),

@@ -1,14 +1,17 @@
 """The command that trains: triggers a run, follows it, cancels it."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
+from lsec.cli.hyperparameters import Set, parse_settings
 from lsec.cli.options import DEFAULT_URL, Json, Key, Since, Until, Url, connect, in_utc
-from lsec.cli.output import err, out, percentage, print_error, print_json, print_mapping
+from lsec.cli.output import err, out, percentage, print_error, print_json, print_mapping, print_table, shown
 from lsec.client import Client
 from lsec.client.answers import Training
 from lsec.core.errors import LsecError
+from lsec.core.jobs import DEFAULT_MODEL, PAPER_MODELS
 
 Categories = Annotated[
     list[str] | None, typer.Option(help="Only products of this category; may be repeated.")
@@ -17,12 +20,24 @@ Streamers = Annotated[
     list[str] | None, typer.Option(help="Only this streamer's part of the graph; may be repeated.")
 ]
 
+MODEL_HELP = (
+    f"Which model. {DEFAULT_MODEL} is the platform's own. Those of the LSEC-GNN paper are there to compare "
+    f"with: {', '.join(PAPER_MODELS)}. They score by a network of pairs, which serving cannot compute, so "
+    "they need --no-publish; all but ncf can be published with --set predictor=inner_product."
+)
+PresetName = Annotated[
+    str | None, typer.Option("--preset", help="Hyperparameters that `lsec tune` kept on the server.")
+]
+CURVE = ("step", "loss", "ndcg@10", "recall@10", "auc", "step_ms", "peak_mb", "peak_gpu_mb", "seconds")
+"""What is shown of each validation of a run."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         rich_help_panel="Models",
         epilog="Examples: lsec train --since 2026-01-01 --category beauty · lsec train --no-wait · "
+        "lsec train --model het-gcn --no-publish · lsec train --preset spring --set temperature=0.3 · "
         "lsec train --follow trn_… · lsec train --cancel trn_…",
     )(train)
 
@@ -34,7 +49,9 @@ def train(
     category: Categories = None,
     streamer: Streamers = None,
     min_purchases: Annotated[int, typer.Option(min=1, help="Only users with so many purchases.")] = 1,
-    model: Annotated[str | None, typer.Option(help="Which model.", show_default="the platform's")] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL)] = None,
+    settings: Set = None,
+    preset: PresetName = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     publish: Annotated[bool, typer.Option(help="Serve the result when it is done.")] = True,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until the end.")] = True,
@@ -53,14 +70,12 @@ def train(
             run = client.training(follow)
         else:
             run = client.train(
-                since=in_utc(since),
-                until=in_utc(until),
-                categories=category or (),
-                streamers=streamer or (),
-                min_purchases=min_purchases,
+                **_scope(since, until, category, streamer, min_purchases),
                 model=model,
                 seed=seed,
                 publish=publish,
+                hyperparameters=parse_settings(settings or ()),
+                preset=preset,
             )
         if wait:
             run = watch(client, run)
@@ -69,15 +84,43 @@ def train(
         require_success(run, as_json=as_json)
 
 
+def _scope(
+    since: datetime | None,
+    until: datetime | None,
+    categories: list[str] | None,
+    streamers: list[str] | None,
+    min_purchases: int,
+) -> dict[str, Any]:
+    """Which part of the graph is asked for."""
+    window = {"since": in_utc(since), "until": in_utc(until), "min_purchases": min_purchases}
+    return window | {"categories": categories or (), "streamers": streamers or ()}
+
+
 def watch(client: Client, run: Training) -> Training:
-    """Shows the run's progress; its last state."""
+    """Shows the run's progress, with a line for each validation; its last state."""
     err.print(f"Training {run.id}; Ctrl-C leaves it going, `lsec train --cancel {run.id}` stops it.")
+    last_step = 0
     with percentage(run.phase or run.status) as bar:
         for state in client.training_progress(run.id):
+            new = [each for each in validations(state) if each.get("step", 0) > last_step]
+            for each in new:
+                err.print(validation_line(each), markup=False)
+                last_step = each.get("step", 0)
             left = f"{state.eta_s:.0f} s left " if state.eta_s and not state.is_final else ""
             bar(state.percent, label=state.phase or state.status, message=f"{left}{state.message}")
             run = state
     return run
+
+
+def validations(run: Training) -> list[dict[str, Any]]:
+    """The run's curve so far, oldest first."""
+    found = run.metrics.get("validations")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def validation_line(validation: dict[str, Any]) -> str:
+    """The figures of one validation in a line."""
+    return "  ".join(f"{name} {shown(validation[name])}" for name in CURVE if name in validation)
 
 
 def require_success(run: Training, *, as_json: bool) -> None:
@@ -99,5 +142,8 @@ def show(run: Training, *, as_json: bool) -> None:
         return
     release = f", release {run.release_id}" if run.release_id else ""
     out.print(f"Training {run.id}: {run.status}{release}.", markup=False)
-    print_mapping("Metrics", run.metrics)
+    print_mapping("Metrics", {name: value for name, value in run.metrics.items() if name != "validations"})
+    if curve := validations(run):
+        names = [name for name in CURVE if any(name in each for each in curve)]
+        print_table("Validations", names, [[each.get(name) for name in names] for each in curve])
     print_mapping("Seconds", run.timings_s)

@@ -1,7 +1,7 @@
 """One function a route: its parameters and what it answers."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -113,13 +113,16 @@ def train(
     streamers: Sequence[str] = (),
     min_purchases: int = 1,
     model: str | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     seed: int = 0,
     publish: bool = True,
 ) -> Flow[Training]:
     """Asks for a training on the chosen part of the graph; it runs on in the background."""
     body: dict[str, Any] = {"min_purchases": min_purchases, "seed": seed, "publish": publish}
     chosen = {"since": since, "until": until, "categories": list(categories), "streamers": list(streamers)}
-    body |= {name: value for name, value in (chosen | {"model": model}).items() if value}
+    how = {"model": model, "hyperparameters": hyperparameters, "preset": preset}
+    body |= {name: value for name, value in (chosen | how).items() if value}
     content = msgspec.json.encode(body)
     return fetch(Call("POST", "/v1/trainings", {}, content, "application/json"), Training)
 

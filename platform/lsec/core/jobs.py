@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections.abc import Mapping
+from typing import Any
 
 TRAIN_JOB = "lsec.train"
 """Celery task name; its one argument is the training's id."""
@@ -14,8 +16,22 @@ ERASE_JOB = "lsec.continue_erasures"
 """Celery task name: brings the open erasures on, and to their end."""
 PRUNE_JOB = "lsec.prune"
 """Celery task name: deletes some of what is past the retention."""
-MODEL_NAMES = ("lightgcn",)
-DEFAULT_MODEL = "lightgcn"
+DEFAULT_MODEL = "cosine-gcn"
+PAPER_MODELS = ("ncf", "gcn", "lightgcn", "gat", "het-gcn", "het-lightgcn", "het-gat")
+"""Those of the LSEC-GNN paper (Yu et al. 2021, arXiv 2106.03415), to compare with."""
+MODEL_NAMES = (DEFAULT_MODEL, *PAPER_MODELS)
+PUBLISHABLE_SCORINGS = ("cosine", "inner_product")
+"""Ways of scoring that serving can do from vectors and a bias, as an artifact's manifest names them."""
+WHY_UNPUBLISHED = "its scores come from a network of pairs, which serving cannot compute"
+HOW_TO_PUBLISH = (
+    "Train it without publishing, or (all but ncf) with the hyperparameter predictor set to inner_product."
+)
+
+
+def can_be_published(model: str, hyperparameters: Mapping[str, Any] | None = None) -> bool:
+    """Whether the model scores by vectors and a bias; the paper's do only if their predictor is told to."""
+    predictor = (hyperparameters or {}).get("predictor", "mlp")
+    return model == DEFAULT_MODEL or (model != "ncf" and predictor in PUBLISHABLE_SCORINGS)
 
 
 def new_id(prefix: str) -> str:

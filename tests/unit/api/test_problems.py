@@ -69,7 +69,7 @@ def test_status_and_headers_follow_the_error(
 
 def test_an_empty_training_request_takes_the_defaults() -> None:
     assert parse_request(b"") == parse_request(b"{}")
-    assert parse_request(b"").model == "lightgcn"
+    assert parse_request(b"").model == "cosine-gcn"
 
 
 @pytest.mark.parametrize(

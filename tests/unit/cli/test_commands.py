@@ -38,6 +38,7 @@ COMMANDS = {
     "import-lsec",
     "evaluate",
     "train",
+    "tune",
     "recommend",
     "prune",
 }

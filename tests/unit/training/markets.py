@@ -7,7 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workers.training.data import VALUES, Interactions, distinct_pairs, no_pairs, read_snapshot
+from workers.training.data import (
+    COLUMNS,
+    DAY_MS,
+    SNAPSHOT_VERSION,
+    Interactions,
+    distinct_pairs,
+    no_pairs,
+    read_snapshot,
+)
 
 
 def write_snapshot(
@@ -33,30 +41,32 @@ def write_snapshot(
     products = rng.integers(0, max(num_products, 1), num_buys)
     agrees = rng.random(num_buys) < 0.6
     products = np.where(agrees & (products + 1 < num_products), products - products % 2 + users % 2, products)
-    _write_edges(folder / "buys.parquet", "user", users, "product", products)
+    write_edges(folder, "buys", users, products)
     followers = rng.integers(0, max(num_users, 1), num_follows)
     streamers = rng.integers(0, max(num_streamers, 1), num_follows)
-    _write_edges(folder / "follows.parquet", "user", followers, "streamer", streamers)
-    for name, (source, target) in {
-        "sells": ("streamer", "product"), "watched": ("user", "streamer"), "viewed": ("user", "product")
-    }.items():  # fmt: skip
-        sizes = {"user": num_users, "product": num_products, "streamer": num_streamers}
-        ends = [rng.integers(0, max(sizes[end], 1), num_follows) for end in (source, target)]
-        _write_edges(folder / f"{name}.parquet", source, ends[0], target, ends[1])
-    manifest = {"version": 1, "positions": [{"shard": 0, "seq": 7}], "sha256": f"{seed:064x}"}
+    write_edges(folder, "follows", followers, streamers)
+    sizes = {"user": num_users, "product": num_products, "streamer": num_streamers}
+    for relation in ("sells", "watched", "viewed"):
+        ends = [rng.integers(0, max(sizes[end], 1), num_follows) for end in COLUMNS[relation][:2]]
+        write_edges(folder, relation, *ends)
+    manifest = {"version": SNAPSHOT_VERSION, "positions": [{"shard": 0, "seq": 7}], "sha256": f"{seed:064x}"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
 
-def _write_edges(
-    path: Path,
-    source: str,
+def write_edges(
+    folder: Path,
+    relation: str,
     sources: np.ndarray[tuple[int], np.dtype[np.int64]],
-    target: str,
     targets: np.ndarray[tuple[int], np.dtype[np.int64]],
+    **values: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> None:
-    columns = {source: sources.astype(np.int32), target: targets.astype(np.int32)}
-    pq.write_table(pa.table(columns | {VALUES[path.stem]: np.arange(len(sources))}), path)
+    """The relation's file: each row a day after the one before and counted as its number, or as given."""
+    source, target, *names = COLUMNS[relation]
+    number = np.arange(len(sources))
+    defaults = {name: number * (DAY_MS if name.endswith("_ms") else 1) for name in names}
+    columns = {source: sources.astype(np.int32), target: targets.astype(np.int32)} | defaults | values
+    pq.write_table(pa.table(columns), folder / f"{relation}.parquet")
 
 
 def market(folder: Path, **sizes: int) -> Interactions:

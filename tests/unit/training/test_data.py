@@ -51,8 +51,8 @@ def test_a_damaged_or_newer_snapshot_is_refused(tmp_path: Path) -> None:
     (folder / "buys.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(Untrainable, match=r"buys\.parquet"):
         read_snapshot(folder)
-    (folder / "manifest.json").write_text(json.dumps({"version": 2}))
-    with pytest.raises(Untrainable, match="version 2"):
+    (folder / "manifest.json").write_text(json.dumps({"version": 1}))
+    with pytest.raises(Untrainable, match="version 1"):
         read_snapshot(folder)
     (folder / "manifest.json").unlink()
     with pytest.raises(Untrainable, match="manifest"):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from workers.training.graph import SparseMatrix, normalised_incidence
+from workers.training.graph import SparseMatrix, normalised
 
 CPU = torch.device("cpu")
 
@@ -41,8 +41,9 @@ def test_a_matrix_without_entries_gives_zeros() -> None:
     assert torch.equal(sparse @ torch.randn(2, 4), torch.zeros(3, 4))
 
 
-def test_the_adjacency_is_normalised_by_both_degrees() -> None:
+def test_the_adjacency_is_normalised_by_the_sums_of_its_lines() -> None:
     users, products = np.array([0, 0, 1]), np.array([0, 1, 1])
-    adjacency = normalised_incidence(users, products, shape=(2, 2), device=CPU) @ torch.eye(2)
-    expected = torch.tensor([[1 / 2**0.5, 1 / 4**0.5], [0.0, 1 / 2**0.5]])
+    weights = np.array([1.0, 1.0, 0.5])
+    adjacency = normalised(users, products, weights, shape=(2, 2), device=CPU) @ torch.eye(2)
+    expected = torch.tensor([[1 / 2**0.5, 1 / 3**0.5], [0.0, 0.5 / 0.75**0.5]])
     torch.testing.assert_close(adjacency, expected)

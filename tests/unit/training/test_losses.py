@@ -61,7 +61,7 @@ def test_the_fused_gradient_passes_gradcheck() -> None:
     weights = torch.rand(5, generator=generator, dtype=torch.float64)
 
     def fused(users: Tensor, targets: Tensor, bias: Tensor) -> Tensor:
-        value: Tensor = _WeightedLogSumExp.apply(users, targets, bias, weights, 0.3)
+        value: Tensor = _WeightedLogSumExp.apply(users, targets, bias, weights, 0.3, torch.float64)
         return value
 
     assert torch.autograd.gradcheck(fused, (random(5, 3), random(6, 3), random(6)))

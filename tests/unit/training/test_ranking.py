@@ -1,4 +1,4 @@
-"""Exact top-k and full-ranking metrics against brute force."""
+"""Exact top-k lists against brute force."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ import torch
 
 from tests.unit.training.markets import interactions
 from workers.training import ranking
-from workers.training.data import distinct_pairs
-from workers.training.ranking import Scorer, full_ranking_metrics, top_products
+from workers.training.ranking import Scorer, top_products
 
 NUM_USERS, NUM_PRODUCTS = 30, 17
 
@@ -58,22 +57,3 @@ def test_many_small_chunks_give_the_same_as_one() -> None:
     assert np.array_equal(whole[0], np.concatenate([products for products, _ in parts]))
     chunks = list(ranking.masked_scores(scorer(), users, pairs, scores_per_chunk=3 * NUM_PRODUCTS))
     assert [len(chunk) for chunk, _ in chunks] == [3] * 10
-
-
-def test_full_ranking_figures_equal_a_plain_loop() -> None:
-    masked = random_pairs(1, 100)
-    held_out = random_pairs(2, 80) - masked
-    recalls, gains = [], []
-    for user in sorted({user for user, _ in held_out}):
-        relevant = {product for u, product in held_out if u == user}
-        ranked = brute_force(user, masked)[:4]
-        recalls.append(len(relevant & set(ranked)) / len(relevant))
-        gain = sum(1 / np.log2(place + 2) for place, product in enumerate(ranked) if product in relevant)
-        gains.append(gain / sum(1 / np.log2(place + 2) for place in range(min(4, len(relevant)))))
-    figures = full_ranking_metrics(
-        scorer(),
-        distinct_pairs(*np.array(sorted(held_out)).T),
-        distinct_pairs(*np.array(sorted(masked)).T),
-        k=4,
-    )
-    assert figures == pytest.approx({"recall@4": np.mean(recalls), "ndcg@4": np.mean(gains)})

@@ -25,7 +25,7 @@ def run_folder(path: Path, *, hyperparameters: dict[str, Any] | None = None, **s
     job = {
         "training_id": "trn_1",
         "release_id": "rel_1",
-        "model": "lightgcn",
+        "model": "cosine-gcn",
         "seed": 3,
         "device": "cpu",
         "threads": 1,
@@ -55,6 +55,11 @@ def test_a_run_reports_progress_and_leaves_an_artifact(tmp_path: Path) -> None:
     assert percents == sorted(percents)
     assert percents[-1] == 100
     assert {line["phase"] for line in lines} == {"load", "select", "train", "rank", "write"}
+    curve = lines[-1]["metrics"]["validations"]
+    for each in curve:  # each validation has a line of its own, however fast the steps are
+        [line] = [line for line in lines if line["message"].startswith(f"step {each['step']} of at most")]
+        assert line["metrics"]["validations"][-1] == each
+    assert lines[-1]["metrics"]["stopped_because"] in [line["message"] for line in lines]
     artifact = open_artifact(folder / "artifact", verify=True)
     assert artifact.manifest.metrics == lines[-1]["metrics"]
     assert artifact.manifest.release_id == "rel_1"

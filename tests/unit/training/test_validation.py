@@ -1,14 +1,24 @@
 """The validation split never leaks and never empties a user."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.training.markets import interactions, market
+from tests.unit.training.markets import interactions, market, write_edges, write_snapshot
+from workers.training.data import read_timeline
+from workers.training.evaluation import popularity_scorer, selection_report
 from workers.training.hyperparameters import Hyperparameters
-from workers.training.validation import hold_out, sampled_lists, validation_split
+from workers.training.time_split import cutoff_by_share
+from workers.training.validation import (
+    hold_out,
+    sampled_lists,
+    validation_by_time,
+    validation_of,
+    validation_split,
+)
 
 purchases = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 7)), min_size=1, max_size=60)
 
@@ -57,3 +67,43 @@ def test_the_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert np.array_equal(first.held_out.targets, again.held_out.targets)
     assert np.array_equal(first.lists.products, again.lists.products)
     assert not np.array_equal(first.held_out.targets, other.held_out.targets)
+
+
+def test_a_split_by_time_holds_out_the_latest_purchases(tmp_path: Path) -> None:
+    timeline = read_timeline(write_snapshot(tmp_path / "snapshot", num_buys=600))
+    hp = Hyperparameters(num_candidates=20)
+    cutoff_ms = cutoff_by_share(timeline, hp.validation_share)
+    split = validation_of(timeline, hp, split="time", seed=0)
+    assert int((timeline.buys.at >= cutoff_ms).sum()) == 60
+    assert (split.train.buys.last_at < cutoff_ms).all()
+    assert (split.held_out.last_at >= cutoff_ms).all()
+    assert 0 < len(split.held_out) <= 60 - split.num_unknown
+    assert set(split.lists.users.tolist()) <= set(split.held_out.sources.tolist())
+    report = selection_report(popularity_scorer(split.train), split)
+    assert report["num_unknown_held_out"] == split.num_unknown
+    assert report["candidates"] == report["popularity"]["candidates"]
+
+
+def test_a_random_split_is_that_of_the_interactions(tmp_path: Path) -> None:
+    timeline = read_timeline(write_snapshot(tmp_path / "snapshot"))
+    found = validation_of(timeline, Hyperparameters(), split="random", seed=3)
+    expected = validation_split(timeline.interactions(), Hyperparameters(), seed=3)
+    assert np.array_equal(found.lists.products, expected.lists.products)
+    assert np.array_equal(found.held_out.targets, expected.held_out.targets)
+
+
+def test_purchases_of_one_moment_leave_nothing_to_validate_by_time(tmp_path: Path) -> None:
+    folder = write_snapshot(tmp_path / "snapshot", num_buys=30)
+    ends = np.arange(30) % 7, np.arange(30) % 11
+    write_edges(folder, "buys", *ends, at_ms=np.full(30, 10**12))
+    split = validation_by_time(read_timeline(folder), Hyperparameters(), seed=0)
+    assert len(split.lists) == len(split.held_out) == 0
+
+
+def test_a_held_out_purchase_leaves_no_view_behind(tmp_path: Path) -> None:
+    data = market(tmp_path)
+    viewed_too = replace(data, viewed=data.buys)
+    train, held_out = hold_out(viewed_too, share=0.5, seed=0)
+    assert len(held_out)
+    assert len(train.viewed) == len(train.buys)
+    assert len(held_out.without(train.viewed)) == len(held_out)

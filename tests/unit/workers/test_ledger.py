@@ -29,7 +29,7 @@ def add(engine: Engine, training_id: str, status: TrainingStatus, *, age: timede
             Training(
                 id=training_id,
                 status=status,
-                request={"model": "lightgcn"},
+                request={"model": "cosine-gcn"},
                 requested_by="k",
                 created_at=utc_now() - age,
                 heartbeat_at=utc_now() - age,

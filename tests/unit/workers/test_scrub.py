@@ -1,15 +1,19 @@
 """Files forget users: artifacts are rewritten, runs that are over lose what they hold."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lsec.core.artifact import Artifact, open_artifact
+from lsec.core.artifact import MANIFEST, Artifact, open_artifact
 from lsec.core.settings import Settings
 from tests.unit.test_artifact import written
 from tests.unit.training.markets import write_snapshot
+from workers.training.artifact_files import write_arrays
+from workers.training.model_card import CARD, model_card
 from workers.upkeep.files import clean_artifacts, clean_run
 from workers.upkeep.scrub import recover, scrub
 
@@ -53,6 +57,17 @@ def test_no_file_holds_the_ids(folder: Path) -> None:
     assert not [path for path in folder.iterdir() if b"u59" in path.read_bytes()]
 
 
+def test_only_files_that_hold_users_are_written_anew(folder: Path) -> None:
+    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    manifest = open_artifact(folder).manifest
+    assert scrub(folder, GONE)
+    after = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name] == after[name]} == {"items.safetensors"}
+    scrubbed = open_artifact(folder).manifest
+    assert (folder / CARD).read_text() == model_card(scrubbed) != model_card(manifest)
+
+
 def test_scrubbing_again_changes_nothing(folder: Path) -> None:
     assert scrub(folder, GONE)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -78,7 +93,7 @@ def test_a_kill_at_any_point_leaves_an_artifact_that_the_next_time_cleans(folder
     if left == "scrubbed.partial":
         old.rename(folder)
         beside[left].mkdir()
-        (new / "user_ids.npy").rename(beside[left] / "user_ids.npy")
+        (new / "user_ids.safetensors").rename(beside[left] / "user_ids.safetensors")
     elif left == "scrubbed":
         old.rename(folder)
         new.rename(beside["scrubbed"])
@@ -98,11 +113,23 @@ def test_a_kill_at_any_point_leaves_an_artifact_that_the_next_time_cleans(folder
 
 def test_a_damaged_artifact_is_told_only_if_it_holds_a_user(folder: Path, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    (folder / "slates.npy").write_bytes(b"")
+    (folder / "slates.safetensors").write_bytes(b"")
     assert clean_artifacts(settings, ["nobody"]) == []
     [reason] = clean_artifacts(settings, GONE)
     assert reason.startswith("the artifact of release rel_1, to be deleted by hand: ")
-    assert "slates.npy" in reason
+    assert "slates.safetensors" in reason
+
+
+def test_an_artifact_of_an_older_version_is_told_only_if_it_holds_a_user(
+    folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    (folder / "user_ids.safetensors").unlink()
+    np.save(folder / "user_ids.npy", ids("u7", "u8")["user_ids"])
+    (folder / MANIFEST).write_text(json.dumps({"version": 1}))
+    assert clean_artifacts(settings, ["nobody"]) == []
+    [reason] = clean_artifacts(settings, GONE)
+    assert "has version 1" in reason
 
 
 def test_an_artifact_whose_files_fail_is_told_and_the_others_are_cleaned(
@@ -128,7 +155,7 @@ def test_a_folder_that_cannot_be_put_in_order_is_told(folder: Path, tmp_path: Pa
 def test_what_a_lost_run_was_moving_goes_with_the_user_in_it(folder: Path, tmp_path: Path) -> None:
     part = folder.with_name(".rel_2.partial")
     part.mkdir()
-    np.save(part / "user_ids.npy", np.array([b"u7"]))
+    write_arrays(part, ids("u7"))
     settings = Settings(data_dir=tmp_path)
     clean_artifacts(settings, ["u8"])
     assert part.exists()
@@ -140,7 +167,7 @@ def test_what_a_run_under_way_is_moving_stays(folder: Path, tmp_path: Path) -> N
     settings = Settings(data_dir=tmp_path)
     part = folder.with_name(".rel_2.partial")
     part.mkdir()
-    np.save(part / "user_ids.npy", np.array([b"u70"]))
+    write_arrays(part, ids("u70"))
     run = settings.runs_path / "trn_2"
     run.mkdir(parents=True)
     (run / "job.json").write_text('{"release_id": "rel_2"}')
@@ -148,6 +175,11 @@ def test_what_a_run_under_way_is_moving_stays(folder: Path, tmp_path: Path) -> N
     assert part.exists()
     clean_artifacts(settings, ["u7"], under_way=["trn_3"])
     assert not part.exists()
+
+
+def ids(*user_ids: str) -> dict[str, np.ndarray[Any, Any]]:
+    encoded = np.array([user_id.encode() for user_id in user_ids])
+    return {"user_ids": encoded, "user_order": np.argsort(encoded)}
 
 
 def run_folder(path: Path) -> Path:

@@ -32,13 +32,18 @@ from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
 from lsec.api.stores.trainings import TrainingStore
 from lsec.core.errors import InvalidInput
-from lsec.core.jobs import DEFAULT_MODEL, MODEL_NAMES
+from lsec.core.jobs import DEFAULT_MODEL, HOW_TO_PUBLISH, MODEL_NAMES, WHY_UNPUBLISHED, can_be_published
 from lsec.core.ledger import Scope, Training, TrainingStatus
 
 MAX_REQUEST_BYTES = 256 * 1024
 PROGRESS_EVERY_S = 0.3
 KEEP_ALIVE_S = 10
 MAX_SCOPE_IDS = 1000
+MAX_HYPERPARAMETERS = 64
+MAX_NUMBERS = 16
+MAX_NUMBER = 2**53
+MAX_TEXT = 64
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
@@ -50,6 +55,32 @@ Selection = Annotated[
     ),
 ]
 UtcMoment = Annotated[Moment, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+
+def _are_plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The hyperparameters if each is a number, a short text, or a short list of numbers.
+
+    Which there are, and their bounds, the trainer knows: a run that names another fails before its export.
+    """
+    for name, value in values.items():
+        numbers = value if isinstance(value, list) else [value]
+        is_plain = isinstance(value, str) and len(value) <= MAX_TEXT
+        if not is_plain and not (len(numbers) <= MAX_NUMBERS and all(map(_is_number, numbers))):
+            raise ValueError(
+                f"{name} must be a number, up to {MAX_NUMBERS} of them, or a text of up to {MAX_TEXT} signs"
+            )
+    return values
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= MAX_NUMBER
+
+
+Hyperparameters = Annotated[
+    dict[Annotated[str, Field(pattern=NAME_PATTERN)], Any],
+    Field(max_length=MAX_HYPERPARAMETERS, description="What differs from the defaults, and from the preset"),
+    AfterValidator(_are_plain),
+]
 
 
 class TrainingRequest(BaseModel):
@@ -66,9 +97,22 @@ class TrainingRequest(BaseModel):
     categories: Selection = None
     streamers: Selection = None
     min_purchases: int = Field(1, ge=1, le=1_000_000, description="Leave out users with fewer purchases")
-    model: str = Field(DEFAULT_MODEL, description=f"One of {', '.join(MODEL_NAMES)}")
+    model: str = Field(
+        DEFAULT_MODEL,
+        description=f"One of {', '.join(MODEL_NAMES)}; all but the first are for comparison, "
+        "unless their predictor is inner_product",
+    )
+    hyperparameters: Hyperparameters = {}
+    preset: str | None = Field(
+        None,
+        pattern=NAME_PATTERN,
+        description="Hyperparameters that `lsec tune --save-as` kept on the server",
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1)
-    publish: bool = Field(True, description="Make the release active when it is done")
+    publish: bool = Field(
+        True,
+        description="Make the release active when it is done; false for a model that is for comparison only",
+    )
 
     @model_validator(mode="after")
     def _window_is_not_empty(self) -> Self:
@@ -88,7 +132,7 @@ class TrainingOut(BaseModel):
     eta_s: float | None
     message: str
     timings_s: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = Field(description="`validations` in it is the curve, oldest first")
     release_id: str | None
     error: str | None
     version: int
@@ -124,8 +168,17 @@ def parse_request(body: bytes) -> TrainingRequest:
     if request.model not in MODEL_NAMES:
         known = ", ".join(MODEL_NAMES)
         reason = f"there is no model {request.model[:60]!r}; known are: {known}"
-        raise RequestValidationError([{"loc": ("model",), "msg": reason, "type": "value_error"}])
+        raise _wrong("model", reason)
+    # What a preset says of the predictor only the worker can read: it refuses then.
+    is_publishable = bool(request.preset) or can_be_published(request.model, request.hyperparameters)
+    if request.publish and not is_publishable:
+        reason = f"{request.model} cannot be published: {WHY_UNPUBLISHED}. {HOW_TO_PUBLISH}"
+        raise _wrong("publish", reason)
     return request
+
+
+def _wrong(field: str, reason: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": (field,), "msg": reason, "type": "value_error"}])
 
 
 @router.post(

@@ -1,0 +1,53 @@
+"""The spectral start and the graph it is made of."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from tests.unit.training.markets import interactions
+from workers.training.data import distinct_pairs
+from workers.training.graph import SparseMatrix
+from workers.training.model import spectral_start
+from workers.training.optimisation import interest_graph
+
+CPU = torch.device("cpu")
+
+
+def test_the_start_lies_along_the_greatest_singular_vectors() -> None:
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(n, 4)))[0] for n in (60, 40))
+    dense = (left * [1.0, 0.9, 0.8, 0.7]) @ right.T + 0.001 * rng.normal(size=(60, 40))
+    rows, columns = np.nonzero(dense)
+    adjacency = SparseMatrix.from_pairs(rows, columns, dense[rows, columns], shape=dense.shape, device=CPU)
+    users, products = (
+        part.numpy()
+        for part in spectral_start(
+            adjacency, (60, 40), dimensions=4, std=100.0, generator=torch.Generator().manual_seed(0)
+        )
+    )
+    # Noise of the same size comes on top, in all directions alike: the first four carry far more than it.
+    for rows_of, basis in ((users, left), (products, right)):
+        assert np.square(basis.T @ rows_of).sum() > 0.5 * np.square(rows_of).sum()
+    scores, expected = users @ products.T, dense
+    assert np.corrcoef(scores.ravel(), expected.ravel())[0, 1] > 0.5
+
+
+def test_the_start_of_a_graph_with_fewer_nodes_than_dimensions_is_finite() -> None:
+    data = interactions([(0, 0), (1, 0)], num_users=3, num_products=2)
+    adjacency = interest_graph(data, view_edge=0.3, device=CPU)
+    starts = spectral_start(
+        adjacency, (3, 2), dimensions=16, std=0.1, generator=torch.Generator().manual_seed(0)
+    )
+    assert [tuple(start.shape) for start in starts] == [(3, 16), (2, 16)]
+    assert all(bool(start.isfinite().all()) for start in starts)
+
+
+def test_a_view_without_a_purchase_is_a_lighter_edge() -> None:
+    data = interactions([(0, 0), (1, 0)], num_users=2, num_products=2)
+    with_views = replace(data, viewed=distinct_pairs(np.array([0, 1]), np.array([0, 1])))
+    weights = torch.tensor([[1.0, 0.0], [1.0, 0.25]])
+    expected = weights / (weights.sum(1, keepdim=True) * weights.sum(0)).sqrt()
+    graph = interest_graph(with_views, view_edge=0.25, device=CPU)
+    torch.testing.assert_close(graph @ torch.eye(2), expected)
+    assert len(interest_graph(with_views, view_edge=0, device=CPU).forward.columns) == len(data.buys)
