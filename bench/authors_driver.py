@@ -32,7 +32,7 @@ def main() -> None:
     dgl: Any = importlib.import_module("dgl")
     dgl.dataloading.EdgeDataLoader = edge_loader
     dgl.seed(0)
-    np.random.seed(0)  # noqa: NPY002  # their code draws from numpy's global state
+    np.random.seed(0)  # their code draws from numpy's global state
     torch.manual_seed(0)
     train: Any = importlib.import_module("rechub.train")
     train.logger = logging.getLogger("rechub")

@@ -1,9 +1,9 @@
-"""A training of the default model with its default setting: how long, how much memory, and how soon how good.
+"""A training of the default model with its default setting: how long, how much memory, how soon how good.
 
-`python -m bench.default_training --data DIR [--until NDCG]` prints a JSON object. Without `--until` it trains as
-the platform does: it selects the number of steps on a split of the train part, then trains on all of it. With
-it, it trains on all of the train part until NDCG@10 on the set's own val part is that high. Imports and reading
-the data are not part of the seconds; with `--until`, looks at the val part are neither.
+`python -m bench.default_training --data DIR [--until NDCG]` prints a JSON object. Without `--until` it trains
+as the platform does: it selects the number of steps on a split of the train part, then trains on all of it.
+With it, it trains on all of the train part until NDCG@10 on the set's own val part is that high. Imports and
+reading the data are not part of the seconds; with `--until`, looks at the val part are neither.
 """
 
 import argparse

@@ -1,7 +1,9 @@
 """A benchmark's part in a process of its own, so that its time and its memory are its alone."""
 
+import errno
 import json
 import resource
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -18,14 +20,17 @@ STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PartFailed(LsecError):
-    """A part's process ended without figures; it has told why on stderr, unless it was killed."""
+    """A part's process ended without figures; it has told why on stderr.
+
+    It is out of memory when the system killed it, or it ended with ENOMEM as its status.
+    """
 
     title = "A part of the benchmark failed"
 
     def __init__(self, module: str, status: int) -> None:
-        reason = "killed, most likely for its memory" if status == -9 else f"exit status {status}"
+        self.is_out_of_memory = status in (-signal.SIGKILL, errno.ENOMEM)
+        reason = "out of memory" if self.is_out_of_memory else f"exit status {status}"
         super().__init__(f"{module}: {reason}.")
-        self.is_killed = status == -9
 
 
 def run_fresh(module: str, *options: object) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Ways to take the sparse product of a training step, in turns: only their ratios carry over.
 
-`python -m bench.sparse_products --data DIR` prints a JSON object of medians in milliseconds. The product is the
-normalised user-product block of the train part with the products' vectors.
+`python -m bench.sparse_products --data DIR` prints a JSON object of medians in milliseconds. The product is
+of the train part's user-product block, with weights, and the products' vectors.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 from bench.fresh_process import give
 from bench.layout import read_set
 from workers.training.data import Interactions
-from workers.training.graph import normalised_incidence
+from workers.training.graph import incidence
 
 NUM_REPETITIONS, NUM_QUICK_REPETITIONS = 30, 3
 NUM_WARM_UPS = 2
@@ -43,7 +43,7 @@ def sparse_products(data: Interactions, dimensions: int) -> dict[str, Callable[[
     """Each way to multiply the user-product block [U, P] with random vectors [P, dimensions]."""
     buys = data.buys
     shape = data.num_users, data.num_products
-    matrix = normalised_incidence(buys.sources, buys.targets, shape=shape, device=CPU).forward
+    matrix = incidence(buys.sources, buys.targets, shape=shape, device=CPU).forward
     dense = torch.randn(data.num_products, dimensions)
     indices = torch.from_numpy(np.stack([buys.sources, buys.targets]))
     coalesced = torch.sparse_coo_tensor(

@@ -1,147 +1,174 @@
-"""A training step against the bare products of its shapes, and ways to take the sparse product.
+"""How fast the default model trains: beside the authors' code, against the floor, and as the graph grows.
 
-`python -m bench.training [--data DIR] [--quick] [--json FILE]`: DIR is in the paper's layout;
-by default the graph is random, with about 40,000 purchases. A step is one epoch. The ceiling is its
-dense and sparse products alone, without exponentials, normalisation and optimiser. All take turns in one run:
-only their ratios carry over to another machine.
+`python bench/training.py --data DIR [--json FILE] [--plot FILE]`, where DIR has data sets in it or is one.
+Every part runs in a process of its own, so that its time and its memory are its alone. Times depend on what
+else the machine does: run it on a quiet one. The JSON has an object for each set, and `scaling`:
+
+- `seconds`, `peak_mb`: a default training, selection included, from the data in memory to the trained model;
+  the process' peak memory in MiB, imports and data included.
+- `speedup_to_quality`, for the set `--against` (lastfm): the seconds that the authors' HET-LightGCN trains
+  until its best NDCG@10 on the val part, over those that the default model trains until it has the same. Of
+  either, imports, reading the data and evaluation do not count, all else does. Theirs is `rechub` from PyPI,
+  installed into the user's cache folder at the first run (5 GB); `authors_measured` is 0 where that fails,
+  and the figures are those given in the project's baselines.
+- `step_ms`, `floor_ms`, `floor_share`: a step, the time in which this machine could do its sparse and dense
+  products alone, and the second over the first.
+- `sparse …`: ways to take the sparse product.
+- `scaling`: a step on simulated graphs up to `--max-edges`, the slope of its time over the edges, both in
+  logarithms, and the size at which full batch no longer fits.
+
+    python bench/training.py --quick
+    python bench/training.py --data ../shared/data --json training.json --plot training.svg
+    python bench/training.py --data ../shared/data --parts scaling --device cuda
 """
 
-import statistics
-import time
-import warnings
-from collections.abc import Callable
+import argparse
+import os
+import sys
+import tempfile
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
+import psutil
 
-from bench.layout import read_set
-from bench.report import parser, report
-from workers.training.data import Interactions, Pairs, distinct_pairs, no_pairs
-from workers.training.graph import SparseMatrix, normalised_incidence
-from workers.training.hyperparameters import Hyperparameters
-from workers.training.optimisation import Optimisation
+from bench.authors import (
+    GIVEN,
+    AuthorsUnavailable,
+    Best,
+    environment_folder,
+    installed_python,
+    train_authors,
+    write_layout,
+)
+from bench.fresh_process import run_fresh, tell
+from bench.layout import data_sets, read_set
+from bench.report import parser, show, write_json
+from bench.scaling import QUICK_SIZES, SIZES, measure_scaling, plot, scaling_figures, sentences
+from bench.small_market import small_sets
+from lsec.core.errors import LsecError
 
-CPU = torch.device("cpu")
-Figures = dict[str, float]
+PARTS = ("training", "quality", "step", "sparse", "scaling")
+TARGETS = {
+    "lastfm": {"speedup_to_quality": "at least 20", "peak_mb": "below 1,200"},
+    "ciao": {"seconds": "below 60", "peak_mb": "below 1,200"},
+}
+Figures = dict[str, dict[str, float]]
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--data", type=Path, help="folder in the paper's layout")
-    options = arguments.parse_args()
-    name = options.data.name if options.data else "random"
-    data = read_set(options.data).train if options.data else random_market()
-    figures = measure(data, num_repetitions=5 if options.quick else 30)
-    report(f"training step, {torch.get_num_threads()} threads", {name: figures}, options.json)
+    """Runs part after part; what is known is written in any case."""
+    options = arguments()
+    chosen = options.parse_args()
+    if not (chosen.data or chosen.quick):
+        options.error("give --data DIR, or --quick for a small made-up market")
+    figures: Figures = {"machine": {"cores": len(os.sched_getaffinity(0)), "memory_gb": _memory_gb()}}
+    try:
+        with tempfile.TemporaryDirectory(prefix="training-") as folder:
+            for path in data_sets(chosen.data or _small_set(Path(folder))):
+                run_set(path, chosen, figures.setdefault(path.resolve().name, {}))
+        if "scaling" in chosen.parts:
+            run_scaling(chosen, figures.setdefault("scaling", {}))
+    except LsecError as error:
+        sys.exit(f"{error.title}: {error}")
+    finally:
+        write_json(figures, chosen.json)
 
 
-def measure(data: Interactions, *, num_repetitions: int) -> Figures:
-    """Medians of all that is compared, in milliseconds, with ratios and rates."""
-    hp = Hyperparameters()
-    optimisation = Optimisation(data, hp, seed=0, device=CPU)
-    adjacency = normalised_incidence(
-        data.buys.sources, data.buys.targets, shape=(data.num_users, data.num_products), device=CPU
+def arguments() -> argparse.ArgumentParser:
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path, metavar="DIR", help="folder with data sets, or a data set")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
+    options.add_argument(
+        "--against", default="lastfm", metavar="NAME", help="the set that the authors' code trains on"
     )
-    ways = sparse_products(data.buys, adjacency, hp.dimensions)
-    times = medians(
-        {"step": lambda: optimisation.step(1), "ceiling": bare_products(data, adjacency, hp)} | ways,
-        num_repetitions,
+    options.add_argument(
+        "--minutes", type=float, default=6.0, help="of the authors' training at most (default 6)"
     )
-    num_active = len(np.unique(data.buys.sources))
-    num_scored = min(num_active, hp.num_softmax_users) * min(data.num_products, hp.num_softmax_products)
-    return {f"{name}_ms": seconds * 1000 for name, seconds in times.items()} | {
-        "step/ceiling": times["step"] / times["ceiling"],
-        "purchases_per_s": len(data.buys) / times["step"],
-        "scored_pairs_per_s": num_scored / times["step"],
+    options.add_argument(
+        "--max-edges",
+        type=int,
+        default=SIZES[-1],
+        metavar="N",
+        help="of a simulated graph (default 10 million)",
+    )
+    options.add_argument("--plot", type=Path, metavar="FILE", help="scaling as an image (.svg, .png)")
+    options.add_argument("--device", default="cpu", help="of `step` and `scaling` (cuda; default cpu)")
+    return options
+
+
+def run_set(path: Path, chosen: argparse.Namespace, figures: dict[str, float]) -> None:
+    """Fills in what is measured on this set, and prints it."""
+    name = path.resolve().name
+    options = ["--data", path.resolve(), *(["--quick"] if chosen.quick else [])]
+    if "training" in chosen.parts:
+        tell(f"{name}: a default training")
+        figures |= run_fresh("bench.default_training", *options)
+    if "quality" in chosen.parts and name == chosen.against:
+        figures |= against_authors(path, chosen.minutes)
+    if "step" in chosen.parts:
+        tell(f"{name}: single steps, and the floor")
+        figures |= run_fresh("bench.step", *options, "--device", chosen.device)
+    if "sparse" in chosen.parts:
+        tell(f"{name}: ways to take the sparse product")
+        sparse = run_fresh("bench.sparse_products", *options)
+        figures |= {f"sparse {way}": value for way, value in sparse.items()}
+    show(f"{name}, {chosen.device}", {name: figures})
+    for figure, target in TARGETS.get(name, {}).items():
+        if figure in figures:
+            print(f"{name}/{figure}: {figures[figure]:,.1f} (target: {target})", flush=True)
+
+
+def against_authors(path: Path, minutes: float) -> dict[str, float]:
+    """Their best on the val part, when ours was as good, and the ratio of the seconds."""
+    theirs = authors_best(path, minutes)
+    figures = {
+        "authors_measured": float(theirs.is_measured),
+        "authors_ndcg@10": theirs.ndcg,
+        "authors_epochs": float(theirs.epochs),
+        "authors_seconds": theirs.seconds,
+        "authors_threads": float(theirs.threads),
     }
+    ours = run_fresh("bench.default_training", "--data", path.resolve(), "--until", theirs.ndcg)
+    if "seconds_to_quality" not in ours:
+        tell(f"the default model does not reach an NDCG@10 of {theirs.ndcg:.4f}")
+        return figures | ours
+    return figures | ours | {"speedup_to_quality": theirs.seconds / ours["seconds_to_quality"]}
 
 
-def bare_products(data: Interactions, adjacency: SparseMatrix, hp: Hyperparameters) -> Callable[[], object]:
-    """The products of a step: propagation there and back, the positive terms, and both softmaxes."""
-    users, products, streamers = (
-        torch.randn(n, hp.dimensions) for n in (data.num_users, data.num_products, data.num_streamers)
-    )
-    num_softmax_users = min(data.num_users, hp.num_softmax_users)
-    softmaxes = [
-        (users[:num_softmax_users], targets[: hp.num_softmax_products]) for targets in (products, streamers)
-    ]
-    # Each propagation goes both ways, forward and back; the positive term takes one way forward, one back.
-    num_sparse = 2 * (len(hp.layer_weights) - 1) + 1
-
-    def run() -> None:
-        for _ in range(num_sparse):
-            adjacency.forward.times(products)
-            adjacency.backward.times(users)
-        for rows, targets in softmaxes:
-            logits = rows @ targets.T
-            _ = logits @ targets, logits.T @ rows
-
-    return run
+def authors_best(path: Path, minutes: float) -> Best:
+    """Measured here, or else as it is given for the set."""
+    data = read_set(path)
+    max_threads = len(os.sched_getaffinity(0))
+    try:
+        python = installed_python(environment_folder())
+        return train_authors(data, minutes=minutes, max_threads=max_threads, python=python)
+    except AuthorsUnavailable as reason:
+        if data.name not in GIVEN:
+            raise
+        tell(f"{reason} The figures of the authors' code are those given, not measured here.")
+        return GIVEN[data.name]
 
 
-def sparse_products(
-    pairs: Pairs, adjacency: SparseMatrix, dimensions: int
-) -> dict[str, Callable[[], object]]:
-    """Ways to multiply the user-product block with the products' vectors."""
-    matrix = adjacency.forward
-    num_users, num_products = len(matrix.starts) - 1, matrix.num_columns
-    dense = torch.randn(num_products, dimensions)
-    indices = torch.from_numpy(np.stack([pairs.sources, pairs.targets]))
-    shape = num_users, num_products
-    coalesced = torch.sparse_coo_tensor(
-        indices, matrix.weights, shape, is_coalesced=True, check_invariants=False
-    )
-    edges = edge_index_type()(indices, sparse_size=shape, sort_order="row")
-
-    def scatter() -> torch.Tensor:
-        messages = dense[indices[1]] * matrix.weights[:, None]
-        return dense.new_zeros(num_users, dimensions).index_add_(0, indices[0], messages)
-
-    return {
-        "sparse: embedding_bag": lambda: matrix.times(dense),
-        "sparse: PyG EdgeIndex": lambda: edges.matmul(dense, matrix.weights),
-        "sparse: torch.sparse.mm": lambda: torch.sparse.mm(coalesced, dense),
-        "sparse: gather and scatter": scatter,
-    }
+def run_scaling(chosen: argparse.Namespace, figures: dict[str, float]) -> None:
+    """Fills in what is measured on simulated graphs, prints it and draws it."""
+    sizes = [size for size in (QUICK_SIZES if chosen.quick else SIZES) if size <= chosen.max_edges]
+    found, failed_size = measure_scaling(sizes, chosen.device, is_quick=chosen.quick)
+    figures |= scaling_figures(found)
+    by_size = {f"{of_size['edges']:,.0f} edges": of_size for of_size in found.values()}
+    show(f"a step on simulated graphs, {chosen.device}", by_size)
+    for sentence in sentences(figures, failed_size):
+        print(sentence, flush=True)
+    if chosen.plot and len(found) > 1:
+        plot(found, chosen.plot)
 
 
-def edge_index_type() -> Any:
-    """PyG's EdgeIndex, whose import and first product warn of what torch deprecates."""
-    warnings.simplefilter("ignore")
-    from torch_geometric import EdgeIndex
-
-    return EdgeIndex
+def _small_set(folder: Path) -> Path:
+    data = small_sets()[0]
+    write_layout(data, folder / data.name)
+    return folder / data.name
 
 
-def medians(actions: dict[str, Callable[[], object]], num_repetitions: int) -> dict[str, float]:
-    """Median seconds of each action; they take turns, so that a busy moment meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for repetition in range(num_repetitions + 2):
-        for name, action in actions.items():
-            started = time.perf_counter()
-            action()
-            if repetition >= 2:  # the first ones warm up
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def random_market(
-    *, num_users: int = 2000, num_products: int = 4500, num_streamers: int = 400, num_buys: int = 42_000
-) -> Interactions:
-    """Purchases and follows between random pairs."""
-    rng = np.random.default_rng(0)
-    buys = rng.integers(0, num_users, num_buys), rng.integers(0, num_products, num_buys)
-    follows = rng.integers(0, num_users, num_buys // 3), rng.integers(0, num_streamers, num_buys // 3)
-    sizes = num_users, num_products, num_streamers
-    return numbered(sizes, distinct_pairs(*buys), distinct_pairs(*follows))
-
-
-def numbered(sizes: tuple[int, int, int], buys: Pairs, follows: Pairs) -> Interactions:
-    """Users, products and streamers of these numbers, with their row as id."""
-    users, products, streamers = (np.arange(size).astype(np.bytes_) for size in sizes)
-    return Interactions(users, products, streamers, buys, follows, no_pairs(), no_pairs(), no_pairs())
+def _memory_gb() -> float:
+    return psutil.virtual_memory().total / 1e9
 
 
 if __name__ == "__main__":

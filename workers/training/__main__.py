@@ -2,6 +2,11 @@
 
 Progress goes to stdout, one JSON object a line. The exit status is 0 when the artifact is there, 3 when the
 input cannot be trained on (the last line is then `{"error": ...}`), and 4 when the parent is gone.
+
+`torchrun --nproc-per-node 2 -m workers.training RUN_FOLDER` trains in two processes, of which each holds half
+of the users; on a machine with GPUs each takes one. The artifact is the same within rounding, and a
+checkpoint goes on with any number of processes. Over several machines, which must be alike, they share the
+folder. The exit status of `torchrun` is 1 when a process fails, whatever that one's is.
 """
 
 import os

@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
+from workers.training import processes
+
 log = logging.getLogger(__name__)
 
 Stage = Literal["select", "train"]
@@ -58,7 +60,8 @@ class Checkpoint:
     """The checkpoint file of one training; without a path nothing is kept.
 
     `fingerprint` names data, hyperparameters and seed: a file of another training is ignored. `note` says
-    why a file that was there could not be used.
+    why a file that was there could not be used. Where several processes train, all load it, and the first
+    decides when to save, and does.
     """
 
     def __init__(self, path: Path | None, *, fingerprint: str = "", every_s: float = 30.0) -> None:
@@ -70,11 +73,13 @@ class Checkpoint:
 
     def is_due(self) -> bool:
         """Whether the last save is long enough ago; what it would lose is worth a write."""
-        return self._path is not None and time.monotonic() - self._saved_at >= self._every_s
+        if self._path is None:
+            return False
+        return processes.from_first(time.monotonic() - self._saved_at >= self._every_s)
 
     def save(self, state: TrainingState) -> None:
         """Replaces the file atomically."""
-        if self._path is None:
+        if self._path is None or not processes.is_first():
             return
         partial = self._path.with_suffix(".partial")
         torch.save({"fingerprint": self._fingerprint, "state": asdict(state)}, partial)

@@ -2,7 +2,8 @@
 
 `F.embedding_bag` with per-sample weights is the product. On CPUs PyG's LGConv on an EdgeIndex takes 1.2 to
 1.4 times as long, besides seconds of import, `torch.sparse.mm` 2.5 to 3 times, and gather and scatter 10 to
-30 times (`bench/training.py` measures it).
+30 times (`bench/training.py` measures it). On GPUs it sums in the same order each time, takes 32-bit indices,
+and multiplies them in 64 bits.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from workers.training import processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,15 @@ class Rowwise:
 
 @dataclass(frozen=True, slots=True)
 class SparseMatrix:
-    """A constant matrix [R, C] and its transpose, which the gradient needs."""
+    """A constant matrix [R, C] and its transpose, which the gradient needs.
+
+    Where several processes train, each has the rows of its users. A product of the transpose is then only
+    this process's part of a sum, which is taken.
+    """
 
     forward: Rowwise
     backward: Rowwise
+    is_part_of_sum: bool = False
 
     @classmethod
     def from_pairs(
@@ -64,12 +72,12 @@ class SparseMatrix:
     @property
     def transposed(self) -> "SparseMatrix":
         """The transpose [C, R]; nothing is copied."""
-        return SparseMatrix(self.backward, self.forward)
+        return SparseMatrix(self.backward, self.forward, not self.is_part_of_sum)
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         """The product [R, d] with dense [C, d]; the gradient reaches dense only."""
         product: Tensor = _SparseProduct.apply(dense, self.forward, self.backward)
-        return product
+        return processes.total(product) if self.is_part_of_sum else product
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -100,10 +108,11 @@ def normalised(
 ) -> SparseMatrix:
     """D_r^-½ B D_c^-½ of B with weights[E] > 0 at these distinct pairs, D_r and D_c the sums of its lines.
 
+    Where several processes train, each brings its users' rows; the sums of columns are over all of them.
     With weights of 1 it is the user-product block of LightGCN's Â (He et al. 2020, eq. 7).
     """
     row_sums = np.bincount(rows, weights, minlength=shape[0])
-    column_sums = np.bincount(columns, weights, minlength=shape[1])
+    column_sums = processes.total(torch.from_numpy(np.bincount(columns, weights, minlength=shape[1]))).numpy()
     values = weights / np.sqrt(row_sums[rows] * column_sums[columns])
     return SparseMatrix.from_pairs(rows, columns, values, shape=shape, device=device)
 

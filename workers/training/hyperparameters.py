@@ -18,7 +18,7 @@ class Hyperparameters:
     counts validations.
     """
 
-    dimensions: int = bounded(128, 1, 4096)
+    dimensions: int = bounded(192, 1, 4096)
     layer_weights: tuple[float, ...] = (1 / 7, 2 / 7, 2 / 7, 2 / 7)
     temperature: float = bounded(0.2, 0.02, 10)
     initial_std: float = bounded(0.1, 1e-6, 10)

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.training.graph import SparseMatrix, incidence
+from workers.training.processes import Shares
 
 CPU_CHUNK_ROWS = 256
 """Logits of so many users stay in the CPU's cache between the passes over them."""
+MAX_CHUNK_LOGITS = 2**26
+"""So many logits at once, however many users are drawn: 256 MiB, and as much again for their rough copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,14 @@ class Task:
     """Distinct (user, target) pairs that the users' vectors are to predict, ready for the loss.
 
     `active_users` [A] are those with a pair, `degrees` [U] how many each has, `target_degrees` [T] likewise.
+    Where several processes train, these are of this process's users, `num_pairs` is of all, and
+    `active_shares` says which of all active users are these.
     """
 
     pairs: SparseMatrix
     num_pairs: int
     active_users: Tensor
+    active_shares: Shares
     degrees: Tensor
     target_degrees: Tensor
 
@@ -39,10 +45,12 @@ class Task:
         """The task of these distinct pairs among shape = (number of users, number of targets)."""
         degrees = np.bincount(users, minlength=shape[0])
         target_degrees = np.bincount(targets, minlength=shape[1])
+        active_users = np.flatnonzero(degrees)
         return cls(
             incidence(users, targets, shape=shape, device=device),
-            len(users),
-            torch.from_numpy(np.flatnonzero(degrees)).to(device),
+            Shares.of_length(len(users)).num_rows,
+            torch.from_numpy(active_users).to(device),
+            Shares.of_length(len(active_users)),
             torch.from_numpy(degrees.astype(np.float32)).to(device),
             torch.from_numpy(target_degrees.astype(np.float32)).to(device),
         )
@@ -76,12 +84,14 @@ def softmax_loss(
 
     s(u, j) = users[u]·targets[j] / temperature + bias[j] of unit vectors users[U, d] and targets[T, d]. The
     sum runs over num_targets uniform targets that the step shares, and over num_users random users with a
-    pair, rescaled to all of them. The softmax's matrix products are taken in this precision.
+    pair, rescaled to all of them. The softmax's matrix products are taken in this precision. Where several
+    processes train, it is the part of this one's users, to be summed; all draw the same.
     """
-    sampled_users = _sample(task.active_users, num_users, generator)
-    all_targets = torch.arange(len(targets), device=targets.device)
-    sampled_targets = _sample(all_targets, num_targets, generator)
-    rescaling = len(task.active_users) / len(sampled_users)
+    active = task.active_shares
+    drawn_users = _sample(active.num_rows, num_users, generator)
+    sampled_users = task.active_users[active.among_own(drawn_users).to(users.device)]
+    sampled_targets = _sample(len(targets), num_targets, generator).to(targets.device)
+    rescaling = active.num_rows / len(drawn_users)
     if bias is None:
         bias = targets.new_zeros(len(targets))
     # Σ over pairs of u·t is Σ_u u·(B t): one more sparse product, and no gather for each pair.
@@ -97,11 +107,11 @@ def softmax_loss(
     return (negative - positive) / task.num_pairs
 
 
-def _sample(rows: Tensor, num: int, generator: torch.Generator) -> Tensor:
-    """At most num of these rows, uniformly; drawn on the CPU, so that all devices see the same."""
-    if len(rows) <= num:
-        return rows
-    return rows[torch.randperm(len(rows), generator=generator)[:num].to(rows.device)]
+def _sample(num_rows: int, num: int, generator: torch.Generator) -> Tensor:
+    """At most num of the rows, uniformly; drawn on the CPU, so that all devices see the same."""
+    if num_rows <= num:
+        return torch.arange(num_rows)
+    return torch.randperm(num_rows, generator=generator)[:num]
 
 
 class _WeightedLogSumExp(torch.autograd.Function):
@@ -121,7 +131,9 @@ class _WeightedLogSumExp(torch.autograd.Function):
         temperature: float,
         precision: torch.dtype,
     ) -> Tensor:
-        chunk_rows = CPU_CHUNK_ROWS if users.device.type == "cpu" else len(users)
+        chunk_rows = max(1, MAX_CHUNK_LOGITS // len(targets))
+        if users.device.type == "cpu":
+            chunk_rows = min(chunk_rows, CPU_CHUNK_ROWS)
         total = users.new_zeros(())
         for_users = torch.empty_like(users)
         for_targets = torch.zeros_like(targets)

@@ -1,12 +1,13 @@
 """A graph convolution over users and products that scores by cosine."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from workers.training import processes
 from workers.training.graph import SparseMatrix
+from workers.training.processes import Shares
 
 
 class Vectors(NamedTuple):
@@ -40,13 +41,57 @@ class CosineGCN(nn.Module):
 
     def forward(self, adjacency: SparseMatrix) -> Vectors:
         """Unit vectors after propagation over the normalised user-product block adjacency [U, P]."""
-        users: Tensor = self.users
-        products: Tensor = self.products
-        sums = users * self.layer_weights[0], products * self.layer_weights[0]
-        for weight in self.layer_weights[1:]:
-            users, products = adjacency @ products, adjacency.transposed @ users
-            sums = torch.add(sums[0], users, alpha=weight), torch.add(sums[1], products, alpha=weight)
-        return Vectors(*(functional.normalize(rows, dim=1) for rows in (*sums, self.streamers)))
+        users, products = _Propagation.apply(self.users, self.products, adjacency, self.layer_weights)
+        return Vectors(*(_Unit.apply(rows) for rows in (users, products, self.streamers)))
+
+
+def propagated(
+    users: Tensor, products: Tensor, adjacency: SparseMatrix, layer_weights: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """Σ_l w_l Â^l X for users [U, d] and products [P, d], from the innermost product outwards (Horner)."""
+    *outer_weights, weight = layer_weights
+    sums = users * weight, products * weight
+    for weight in reversed(outer_weights):
+        sums = adjacency @ sums[1], adjacency.transposed @ sums[0]
+        sums[0].add_(users, alpha=weight)
+        sums[1].add_(products, alpha=weight)
+    return sums
+
+
+class _Propagation(torch.autograd.Function):
+    """The sum is linear and Â symmetric, so a gradient goes back by the same sum; no layer is kept for it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, users: Tensor, products: Tensor, adjacency: SparseMatrix, layer_weights: tuple[float, ...]
+    ) -> tuple[Tensor, Tensor]:
+        ctx.adjacency, ctx.layer_weights = adjacency, layer_weights
+        return propagated(users, products, adjacency, layer_weights)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        users, products = (gradient.contiguous() for gradient in gradients)
+        # Every process scores the products by its own share of the loss, so their gradient is a sum.
+        by_products = processes.total(products)
+        return *propagated(users, by_products, ctx.adjacency, ctx.layer_weights), None, None
+
+
+class _Unit(torch.autograd.Function):
+    """Rows scaled to unit length. Autograd would keep the rows too, and go over them three times as often."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=MIN_NORM)
+        unit: Tensor = rows / norms
+        ctx.save_for_backward(unit, norms)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        unit, norms = ctx.saved_tensors
+        along = torch.linalg.vecdot(gradients[0], unit).unsqueeze(1)
+        by_rows: Tensor = gradients[0].addcmul(unit, along, value=-1).div_(norms)
+        return by_rows
 
 
 @torch.no_grad()
@@ -58,33 +103,41 @@ def spectral_start(
     std: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Embeddings of users [U, d] and products [P, d] along the greatest singular vectors of the adjacency.
+    """Embeddings of users [U, d] and products [P, d] along the greatest singular vectors of adjacency[shape].
 
     They are U√Σ and V√Σ by subspace iteration (Halko et al. 2011, algorithm 4.4 on AᵀA), scaled so that a row
     has a norm of std on average (root mean square), plus normal noise of the same size, which breaks ties
-    and fills what a small graph has no singular vectors for.
+    and fills what a small graph has no singular vectors for. Where several processes train, each brings the
+    rows of its users and gets theirs, the same as in one.
     """
     device = adjacency.forward.weights.device
-    rank = min(dimensions, *shape)
+    shares = Shares.of_length(shape[0])
+    num_users, num_products = shares.num_rows, shape[1]
+    rank = min(dimensions, num_users, num_products)
 
     def noise(num: int, width: int) -> Tensor:
         return torch.randn(num, width, generator=generator).to(device)
 
-    users, products = (noise(num, dimensions) * std / dimensions**0.5 for num in shape)
-    basis = noise(shape[1], rank)
+    users, products = (noise(num, dimensions) * std / dimensions**0.5 for num in (num_users, num_products))
+    users = shares.part(users)
+    basis = noise(num_products, rank)
     for _ in range(NUM_SUBSPACE_ITERATIONS):
         basis = torch.linalg.qr(adjacency.transposed @ (adjacency @ basis)).Q
     images = adjacency @ basis
-    squares, directions = torch.linalg.eigh(images.T @ images)
+    squares, directions = torch.linalg.eigh(processes.total(images.T @ images))
     sigma = squares.clamp(min=MIN_SINGULAR_VALUE**2).sqrt()
-    for rows, along in (
-        (users, images @ directions / sigma.sqrt()),
-        (products, basis @ directions * sigma.sqrt()),
-    ):
-        rows[:, :rank] += along * (std / along.square().sum(dim=1).mean().sqrt())
+    along_users = images @ directions / sigma.sqrt()
+    along_products = basis @ directions * sigma.sqrt()
+    users_square = processes.total(along_users.square().sum(dim=1).sum()) / num_users
+    products_square = along_products.square().sum(dim=1).mean()
+    users[:, :rank] += along_users * (std / users_square.sqrt())
+    products[:, :rank] += along_products * (std / products_square.sqrt())
     return users, products
 
 
 NUM_SUBSPACE_ITERATIONS = 5
 MIN_SINGULAR_VALUE = 1e-3
 """Those of the normalised adjacency go up to 1; what is smaller is noise by then."""
+
+MIN_NORM = 1e-12
+"""A row of zeros stays zeros."""

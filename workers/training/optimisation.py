@@ -1,18 +1,21 @@
 """Our model with its optimiser and its tasks over one set of interactions."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from workers.training import processes
 from workers.training.adam import Adam, Group
 from workers.training.data import Interactions
 from workers.training.graph import SparseMatrix, normalised
 from workers.training.hyperparameters import Hyperparameters
 from workers.training.losses import Task, fast_precision, softmax_loss
 from workers.training.model import CosineGCN, Vectors, spectral_start
+from workers.training.processes import Shares
 from workers.training.ranking import Scorer
 
 
@@ -20,14 +23,25 @@ class Optimisation:
     """Buying is the main task; following and viewing, on the same user vectors, are auxiliary.
 
     Every random number of a step comes from (seed, step), so a resumed run repeats an uninterrupted one.
+    Where several processes train, each holds its share of the users, and all see the same whole from outside.
+    `torch.compile` is not used: its import takes seconds, a third of a short training, and it would leave the
+    sparse and the dense products as they are.
     """
 
     def __init__(
-        self, data: Interactions, hyperparameters: Hyperparameters, *, seed: int, device: torch.device
+        self,
+        data: Interactions,
+        hyperparameters: Hyperparameters,
+        *,
+        seed: int,
+        device: torch.device,
+        precision: torch.dtype | None = None,
     ) -> None:
         self._hyperparameters = hp = hyperparameters
         self._seed = seed
-        self._precision = fast_precision(device)
+        self._precision = precision or fast_precision(device)
+        self._shares = Shares.of_users(data)
+        data = self._shares.of_data(data)
         shape = data.num_users, data.num_products
         self._adjacency = interest_graph(data, view_edge=hp.view_edge, device=device)
         self._buying, self._viewing, self._following = (
@@ -51,28 +65,35 @@ class Optimisation:
         )
 
     @property
-    def parameters(self) -> dict[str, Tensor]:
-        """All parameters, shared with the model."""
+    def held_parameters(self) -> dict[str, Tensor]:
+        """The parameters that this process holds, shared with the model."""
         return self._model.state_dict()
 
     @property
+    def parameters(self) -> dict[str, Tensor]:
+        """All parameters; in a single process they are shared with the model."""
+        held = self.held_parameters
+        return held | {"users": self._shares.whole(held["users"])}
+
+    @property
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimiser's state, shared with it."""
-        return self._optimizer.state
+        """The optimiser's whole state; in a single process it is shared with it."""
+        return _with_users(self._optimizer.state, self._shares.whole)
 
     def restore(self, parameters: dict[str, Tensor], optimizer_state: dict[str, Any] | None = None) -> None:
         """Goes back to these parameters and, to train on, to this state of the optimiser."""
-        self._model.load_state_dict(parameters)
+        self._model.load_state_dict(parameters | {"users": self._shares.part(parameters["users"])})
         if optimizer_state is not None:
-            self._optimizer.restore(optimizer_state)
+            self._optimizer.restore(_with_users(optimizer_state, self._shares.part))
 
     def step(self, step: int) -> float:
         """Takes the step of this number, which is one epoch, and returns its loss."""
         self._optimizer.clear_gradients()
         loss = self._loss(torch.Generator().manual_seed((self._seed << 24) + step + 1))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        processes.sum_gradients([self._model.streamers, self._model.bias])
         self._optimizer.step(learning_rate_share(step, self._hyperparameters))
-        return loss.item()
+        return processes.total(loss.detach()).item()
 
     def _loss(self, generator: torch.Generator) -> Tensor:
         hp = self._hyperparameters
@@ -104,12 +125,18 @@ class Optimisation:
     def vectors(self) -> Vectors:
         """Unit vectors by the current parameters."""
         vectors: Vectors = self._model(self._adjacency)
-        return vectors
+        return vectors._replace(users=self._shares.whole(vectors.users))
 
     def scorer(self) -> Scorer:
         """Scores by the current parameters."""
         users, products, _ = self.vectors()
         return Scorer(users, products, self._model.bias.detach(), self._hyperparameters.temperature)
+
+
+def _with_users(state: dict[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """The optimiser's state with the moments of the users, its first parameter, changed."""
+    moments = {name: [change(state[name][0]), *state[name][1:]] for name in ("averages", "squares")}
+    return state | moments
 
 
 def learning_rate_share(step: int, hyperparameters: Hyperparameters) -> float:

@@ -12,11 +12,13 @@ import torch
 
 from lsec.core.artifact import MANIFEST, open_artifact
 from lsec.core.errors import Untrainable
+from lsec.core.jobs import DEFAULT_MODEL
+from workers.training import processes
 from workers.training.artifact_writer import write_artifact
 from workers.training.checkpoint import Checkpoint
 from workers.training.data import read_snapshot, snapshot_sha256
 from workers.training.job import Job, read_job
-from workers.training.progress import Phase, Progress
+from workers.training.progress import OnProgress, Phase, Progress
 from workers.training.trainer import Trainer
 
 BAD_INPUT_EXIT = 3
@@ -31,7 +33,10 @@ EMIT_EVERY_S = 0.25
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the folder named on the command line and returns the exit status."""
+    """Runs the folder named on the command line and returns the exit status.
+
+    Of several processes each that fails says so: it may be the only one, or the first, before the others end.
+    """
     if len(arguments) != 1:
         _print_line({"error": "usage: python -m workers.training RUN_FOLDER"})
         return BAD_INPUT_EXIT
@@ -44,33 +49,70 @@ def main(arguments: list[str]) -> int:
 
 
 def run(folder: Path) -> None:
-    """Trains and writes `artifact/`; a run that has one already is done."""
+    """Trains and writes `artifact/`; a run that has one already is done.
+
+    Of the processes that `torchrun` starts, the first tells, saves and writes.
+    """
     job = read_job(folder / "job.json")
+    device = chosen_device(job.device)
+    with processes.joined(device):
+        require_shareable(job.model)
+        emit = Emitter().emit if processes.is_first() else _tell_nobody
+        try:
+            _train(folder, job, device, emit)
+        except torch.OutOfMemoryError as error:
+            raise Untrainable(
+                f"This training does not fit the GPU's memory: {str(error).partition('. GPU')[0]}.",
+                remedy="Lower dimensions, or train on several GPUs with torchrun.",
+            ) from error
+        processes.wait_for_all()
+
+
+def require_shareable(model: str) -> None:
+    """Untrainable where several processes are to train a model that one alone can."""
+    num = processes.num_processes()
+    if num > 1 and model != DEFAULT_MODEL:
+        raise Untrainable(
+            f"{model} is trained in one process, not {num}.", remedy="Start it without torchrun."
+        )
+
+
+def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> None:
     artifact_folder = folder / "artifact"
-    emitter = Emitter()
     if (artifact_folder / MANIFEST).exists():
         metrics = open_artifact(artifact_folder).manifest.metrics
-        emitter.emit(Progress("write", 1, "artifact was written before", metrics))
+        emit(Progress("write", 1, "artifact was written before", metrics))
         return
-    torch.set_num_threads(job.threads or num_cores())
-    device = chosen_device(job.device)
-    emitter.emit(Progress("load", 0, f"reading the snapshot, training on {device.type}"))
+    _, num_on_machine = processes.place_on_machine()
+    torch.set_num_threads(job.threads or max(1, num_cores() // num_on_machine))
+    emit(Progress("load", 0, f"reading the snapshot, training on {_described(device)}"))
     snapshot = folder / "snapshot"
     data = read_snapshot(snapshot)
-    checkpoint = Checkpoint(folder / "checkpoint.pt", fingerprint=_fingerprint(job, snapshot, device))
+    checkpoint = Checkpoint(folder / "checkpoint.pt", fingerprint=fingerprint(job, snapshot, device))
     trainer = Trainer(
         data,
         job.hyperparameters,
         model=job.model,
         seed=job.seed,
         device=device,
-        on_progress=emitter.emit,
+        on_progress=emit,
         checkpoint=checkpoint,
     )
     trained = trainer.train()
-    emitter.emit(Progress("rank", 0, "ranking all products for every user", trained.metrics))
+    if not processes.is_first():
+        return
+    emit(Progress("rank", 0, "ranking all products for every user", trained.metrics))
     write_artifact(artifact_folder, trained, data, job=job, snapshot=snapshot, scoring=trained.scorer.scoring)
-    emitter.emit(Progress("write", 1, "artifact written", trained.metrics))
+    emit(Progress("write", 1, "artifact written", trained.metrics))
+
+
+def _tell_nobody(_: Progress) -> None:
+    pass
+
+
+def _described(device: torch.device) -> str:
+    num = processes.num_processes()
+    return device.type if num == 1 else f"{device.type} in {num} processes"
 
 
 def num_cores() -> int:
@@ -81,10 +123,18 @@ def num_cores() -> int:
 
 
 def chosen_device(wanted: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA when there is one."""
+    """The device of that name; `auto` takes CUDA when there is one. Each process takes a GPU of its own."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise Untrainable("CUDA is asked for, and torch sees no device.", remedy="Use device auto or cpu.")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    place, num_on_machine = processes.place_on_machine()
+    if num_on_machine > torch.cuda.device_count():
+        raise Untrainable(
+            f"{num_on_machine} processes are to share {torch.cuda.device_count()} GPUs.",
+            remedy="Start as many processes as there are GPUs, or use device cpu.",
+        )
+    return torch.device("cuda", place) if num_on_machine > 1 else torch.device("cuda")
 
 
 class Emitter:
@@ -116,7 +166,7 @@ class Emitter:
         )
 
 
-def _fingerprint(job: Job, snapshot: Path, device: torch.device) -> str:
+def fingerprint(job: Job, snapshot: Path, device: torch.device) -> str:
     """Names everything that a step depends on."""
     parts = [snapshot_sha256(snapshot), job.model, job.seed, device.type, job.hyperparameters.to_dict()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

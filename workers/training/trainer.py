@@ -14,6 +14,7 @@ from torch import Tensor
 from lsec.core.errors import Untrainable
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import candidate_metrics
+from workers.training import processes
 from workers.training.checkpoint import Checkpoint, TrainingState
 from workers.training.data import Interactions
 from workers.training.divergence import require_finite
@@ -52,6 +53,15 @@ class HasVectors(Protocol):
 
     def vectors(self) -> Vectors:
         """Vectors by the current parameters."""
+
+
+@runtime_checkable
+class HoldsShare(Protocol):
+    """A learner that several processes may share."""
+
+    @property
+    def held_parameters(self) -> dict[str, Tensor]:
+        """The parameters that this process holds."""
 
 
 def no_vectors(data: Interactions) -> Vectors:
@@ -183,6 +193,7 @@ class Trainer:
         learner = make_learner(self._model, data, self._hyperparameters, seed=self._seed, device=self._device)
         if self._state.step:
             learner.restore(self._state.parameters, self._state.optimizer)
+            self._state.parameters, self._state.optimizer = {}, {}
         return learner
 
     def _step(self, learner: Learner) -> float:
@@ -191,7 +202,8 @@ class Trainer:
         self._step_times_s.append(time.perf_counter() - started)
         self._state.step += 1
         learning_rate = self._hyperparameters.learning_rate
-        require_finite(loss, learner.parameters, step=self._state.step, learning_rate=learning_rate)
+        held = learner.held_parameters if isinstance(learner, HoldsShare) else learner.parameters
+        require_finite(loss, held, step=self._state.step, learning_rate=learning_rate)
         return loss
 
     def _keep(self, learner: Learner) -> None:
@@ -201,6 +213,8 @@ class Trainer:
             self._state.optimizer = learner.optimizer_state
             self._state.seconds = self._seconds
             self._checkpoint.save(self._state)
+            # Where several processes train, these are copies of the whole.
+            self._state.parameters, self._state.optimizer = {}, {}
 
     def _validate(self, learner: Learner, validation: Validation, loss: float) -> float:
         """The selection's metric; keeps all parameters, the bias too, when they are the best so far."""
@@ -209,6 +223,7 @@ class Trainer:
         if np.isnan(scores[lists.is_valid]).any():
             raise Untrainable(f"The scores of the validation lists are not all numbers at step {state.step}.")
         figures = {name: round(value, 6) for name, value in candidate_metrics(lists, scores).items()}
+        figures = processes.from_first(figures)
         step_ms = 1000 * sum(self._step_times_s) / len(self._step_times_s)
         self._step_times_s.clear()
         state.add_validation(

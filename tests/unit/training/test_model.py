@@ -1,14 +1,17 @@
 """The spectral start and the graph it is made of."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from tests.unit.training.markets import interactions
 from workers.training.data import distinct_pairs
 from workers.training.graph import SparseMatrix
-from workers.training.model import spectral_start
+from workers.training.model import CosineGCN, spectral_start
 from workers.training.optimisation import interest_graph
 
 CPU = torch.device("cpu")
@@ -51,3 +54,32 @@ def test_a_view_without_a_purchase_is_a_lighter_edge() -> None:
     graph = interest_graph(with_views, view_edge=0.25, device=CPU)
     torch.testing.assert_close(graph @ torch.eye(2), expected)
     assert len(interest_graph(with_views, view_edge=0, device=CPU).forward.columns) == len(data.buys)
+
+
+def descend(vectors: Iterable[Tensor], weights: Iterable[Tensor]) -> None:
+    """Gradients of the vectors' sum with these weights."""
+    parts = [(rows * weight).sum() for rows, weight in zip(vectors, weights, strict=True)]
+    torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+
+
+def test_the_vectors_and_their_gradients_equal_those_of_plain_layers() -> None:
+    data = interactions([(0, 0), (0, 1), (1, 1), (2, 0), (2, 2)], num_users=4, num_products=3)
+    adjacency = interest_graph(data, view_edge=0, device=CPU)
+    generator = torch.Generator().manual_seed(0)
+    starts = [torch.randn(num, 5, generator=generator) for num in (4, 3, 2)]
+    weights = [torch.randn(num, 5, generator=generator) for num in (4, 3, 2)]
+    model = CosineGCN(*starts, layer_weights=(0.1, 0.2, 0.3))
+    descend(model(adjacency), weights)
+
+    dense = adjacency @ torch.eye(3)
+    users, products, streamers = plain = [start.clone().requires_grad_() for start in starts]
+    sums = [0.1 * users, 0.1 * products]
+    for weight in (0.2, 0.3):
+        users, products = dense @ products, dense.T @ users
+        sums = [sums[0] + weight * users, sums[1] + weight * products]
+    expected = [functional.normalize(rows, dim=1) for rows in (*sums, streamers)]
+    descend(expected, weights)
+    for vectors, rows in zip(model(adjacency), expected, strict=True):
+        torch.testing.assert_close(vectors, rows)
+    for parameter, start in zip((model.users, model.products, model.streamers), plain, strict=True):
+        torch.testing.assert_close(parameter.grad, start.grad)

@@ -1,0 +1,83 @@
+"""Folding in follows the training's own loss."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from lsec.core.fold_in import FoldIn
+from workers.training.losses import Task, softmax_loss
+
+RNG = np.random.default_rng(0)
+NUM_PRODUCTS, NUM_STREAMERS, DIMENSIONS = 30, 7, 5
+NOTHING = np.empty(0, np.int64)
+
+
+def unit_rows(num: int) -> NDArray[np.float32]:
+    return functional.normalize(torch.from_numpy(RNG.normal(size=(num, DIMENSIONS))).float()).numpy()
+
+
+FOLD_IN = FoldIn(
+    products=unit_rows(NUM_PRODUCTS),
+    bias=RNG.normal(size=NUM_PRODUCTS).astype(np.float32),
+    degrees=RNG.integers(1, 9, NUM_PRODUCTS),
+    streamers=unit_rows(NUM_STREAMERS),
+    temperature=0.2,
+    buy_weight=0.7,
+    follow_weight=0.3,
+)
+BOUGHT, FOLLOWED = np.array([2, 5, 11]), np.array([1, 4])
+
+
+def training_loss(vector: Tensor) -> Tensor:
+    """The loss of a training on this user alone, a step's own function; a pair weighs as in the fold-in."""
+    total = vector.new_zeros(())
+    for rows, targets, bias, weight in (
+        (BOUGHT, FOLD_IN.products, FOLD_IN.bias, FOLD_IN.buy_weight),
+        (FOLLOWED, FOLD_IN.streamers, None, FOLD_IN.follow_weight),
+    ):
+        task = Task.from_pairs(
+            np.zeros(len(rows), np.int64), rows, shape=(1, len(targets)), device=torch.device("cpu")
+        )
+        total = total + weight * len(rows) * softmax_loss(
+            task,
+            functional.normalize(vector[None], dim=1),
+            torch.from_numpy(targets),
+            temperature=FOLD_IN.temperature,
+            bias=None if bias is None else torch.from_numpy(bias),
+            num_users=1,
+            num_targets=len(targets),
+            generator=torch.Generator(),
+        )
+    return total
+
+
+def test_its_steps_are_those_of_torch_on_the_loss_of_the_training() -> None:
+    start = replace(FOLD_IN, num_steps=0).user_vector(BOUGHT, FOLLOWED)
+    vector = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = torch.optim.Adam([vector], lr=FOLD_IN.learning_rate)
+    for _ in range(FOLD_IN.num_steps):
+        optimizer.zero_grad()
+        training_loss(vector).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        optimizer.step()
+    expected = functional.normalize(vector.detach(), dim=0).numpy()
+    np.testing.assert_allclose(FOLD_IN.user_vector(BOUGHT, FOLLOWED), expected, atol=1e-4)
+
+
+def test_it_starts_at_the_propagation_of_the_purchases() -> None:
+    start = replace(FOLD_IN, num_steps=0).user_vector(BOUGHT, FOLLOWED)
+    total = sum(FOLD_IN.products[i] / np.sqrt(FOLD_IN.degrees[i]) for i in BOUGHT)
+    np.testing.assert_allclose(start, total / np.linalg.norm(total), rtol=1e-5)
+
+
+def test_a_user_who_only_follows_gets_a_vector_near_whom_they_follow() -> None:
+    vector = FOLD_IN.user_vector(NOTHING, FOLLOWED)
+    cosines = FOLD_IN.streamers @ vector
+    assert set(np.argsort(-cosines)[:2]) == set(FOLLOWED.tolist())
+
+
+def test_a_user_without_anything_has_no_vector() -> None:
+    assert not FOLD_IN.user_vector(NOTHING, NOTHING).any()
