@@ -31,7 +31,7 @@ check: sync ## format, lint, types, architecture and the fast tests
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest -q tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
+	$(RUN) pytest -q -m 'not slow' tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
 
 format: sync ## let ruff format and mend what it can
 	$(RUN) ruff format .

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from lsec.core.errors import Untrainable
 from workers.training.bounds import bounded, checked
+from workers.training.validation import SplitKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,8 @@ class Hyperparameters:
 
     `layer_weights[l]` is the weight of the embeddings after l propagations, so their number sets the depth.
     A purchase weighs 1 in the graph, a view without a purchase `view_edge`; `follow_weight` and `view_weight`
-    are those of the auxiliary losses. `validation_share` is each purchase's chance to be held out; patience
-    counts validations.
+    are those of the auxiliary losses. `validation_share` of the purchases is held out, at `random` or the
+    latest by `time`; patience counts validations.
     """
 
     dimensions: int = bounded(192, 1, 4096)
@@ -33,6 +34,7 @@ class Hyperparameters:
     num_steps: int = bounded(150, 1, 10**6)
     validate_every: int = bounded(10, 1, 10**6)
     patience: int = bounded(3, 1, 10**6)
+    validation_split: SplitKind = "random"
     validation_share: float = bounded(0.1, 0, 0.5)
     num_candidates: int = bounded(500, 2, 10**5)
     max_validation_users: int = bounded(2000, 1, 10**6)
@@ -40,15 +42,23 @@ class Hyperparameters:
     @classmethod
     def from_mapping(cls, overrides: Mapping[str, Any]) -> Self:
         """The defaults with these overrides; Untrainable names what is unknown or out of bounds."""
-        return cls(**checked(cls, overrides, check_other=_checked_layer_weights))
+        return cls(**checked(cls, overrides, check_other=_checked))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self) | {"layer_weights": list(self.layer_weights)}
 
 
-def _checked_layer_weights(name: str, value: Any) -> tuple[float, ...]:
+def _checked(name: str, value: Any) -> Any:
+    if name == "layer_weights":
+        return _checked_layer_weights(value)
+    if value not in get_args(SplitKind):
+        raise Untrainable(f"{name} must be one of {', '.join(get_args(SplitKind))}, got {value!r}.")
+    return value
+
+
+def _checked_layer_weights(value: Any) -> tuple[float, ...]:
     is_list = isinstance(value, list | tuple) and 1 <= len(value) <= 9
     if not is_list or not all(isinstance(w, int | float) and 0 <= w <= 10 for w in value) or not sum(value):
-        raise Untrainable(f"{name} must be 1 to 9 numbers from 0 to 10, not all 0, got {value!r}.")
+        raise Untrainable(f"layer_weights must be 1 to 9 numbers from 0 to 10, not all 0, got {value!r}.")
     return tuple(float(w) for w in value)

@@ -16,10 +16,12 @@ from lsec.core.jobs import DEFAULT_MODEL
 from workers.training import processes
 from workers.training.artifact_writer import write_artifact
 from workers.training.checkpoint import Checkpoint
-from workers.training.data import read_snapshot, snapshot_sha256
+from workers.training.data import read_snapshot, read_timeline, snapshot_sha256
+from workers.training.hyperparameters import Hyperparameters
 from workers.training.job import Job, read_job
 from workers.training.progress import OnProgress, Phase, Progress
 from workers.training.trainer import Trainer
+from workers.training.validation import Validation, validation_of
 
 BAD_INPUT_EXIT = 3
 PHASE_PERCENT: dict[Phase, tuple[float, float]] = {
@@ -97,6 +99,7 @@ def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> No
         device=device,
         on_progress=emit,
         checkpoint=checkpoint,
+        validation=_validation_by_time(snapshot, job),
     )
     trained = trainer.train()
     if not processes.is_first():
@@ -104,6 +107,14 @@ def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> No
     emit(Progress("rank", 0, "ranking all products for every user", trained.metrics))
     write_artifact(artifact_folder, trained, data, job=job, snapshot=snapshot, scoring=trained.scorer.scoring)
     emit(Progress("write", 1, "artifact written", trained.metrics))
+
+
+def _validation_by_time(snapshot: Path, job: Job) -> Validation | None:
+    """The split by time where the job asks for it; a split at random needs no more than the data."""
+    hp = job.hyperparameters
+    if not isinstance(hp, Hyperparameters) or hp.validation_split != "time":
+        return None
+    return validation_of(read_timeline(snapshot), hp, split=hp.validation_split, seed=job.seed)
 
 
 def _tell_nobody(_: Progress) -> None:

@@ -61,7 +61,14 @@ def test_a_damaged_or_newer_snapshot_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"dimension": 3}, {"dimensions": 0}, {"dimensions": 1.5}, {"num_steps": True}, {"layer_weights": []}],
+    [
+        {"dimension": 3},
+        {"dimensions": 0},
+        {"dimensions": 1.5},
+        {"num_steps": True},
+        {"layer_weights": []},
+        {"validation_split": "weekly"},
+    ],
 )
 def test_a_hyperparameter_out_of_bounds_is_refused(overrides: dict[str, object]) -> None:
     with pytest.raises(Untrainable, match=next(iter(overrides))):

@@ -29,6 +29,8 @@ from workers.training.ranking import Scorer
 from workers.training.run import run
 from workers.training.validation import validation_split
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "layer_dimensions": [64, 32, 16],
     "attention_heads": 2,

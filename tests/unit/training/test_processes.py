@@ -30,6 +30,8 @@ from workers.training.progress import Progress
 from workers.training.run import fingerprint, require_shareable
 from workers.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 NUM_PROCESSES = 2
 NUM_STEPS = 10

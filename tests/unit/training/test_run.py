@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lsec.core.artifact import open_artifact
 from tests.unit.training.markets import write_snapshot
+
+pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-m", "workers.training"]
 
@@ -70,6 +73,18 @@ def test_a_run_reports_progress_and_leaves_an_artifact(tmp_path: Path) -> None:
     created_at = artifact.manifest.created_at
     assert train(folder)[0] == 0
     assert open_artifact(folder / "artifact").manifest.created_at == created_at
+
+
+def test_a_run_can_select_on_the_latest_purchases(tmp_path: Path) -> None:
+    reports = []
+    for split in ("random", "time"):
+        hyperparameters = {"dimensions": 16, "num_steps": 20, "validation_split": split}
+        code, lines = train(run_folder(tmp_path / split, hyperparameters=hyperparameters))
+        assert code == 0
+        reports.append(lines[-1]["metrics"])
+    assert reports[0]["num_validation_users"] != reports[1]["num_validation_users"]
+    manifest = open_artifact(tmp_path / "time" / "artifact").manifest
+    assert manifest.hyperparameters["validation_split"] == "time"
 
 
 def test_users_without_purchases_and_short_catalogues_pad_their_slates(tmp_path: Path) -> None:

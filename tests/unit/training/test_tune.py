@@ -18,6 +18,8 @@ from workers.training.learners import hyperparameters_of
 from workers.training.search_space import Choice, Range, search_space
 from workers.training.tune import Question, Trial, open_search
 
+pytestmark = pytest.mark.slow
+
 FIXED = {"dimensions": 8, "num_steps": 9, "validate_every": 3}
 ONLY = ("temperature", "layer_weights")
 ENDLESS = 60.0
