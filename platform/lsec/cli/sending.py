@@ -1,7 +1,7 @@
 """Sends a command's events with a progress bar, and reports what became of them."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO, Generic, TypeVar
 
@@ -160,6 +160,8 @@ def send_all(client: Client, source: Source[B], label: str, how: How, sent: Sent
         _send(client, source, label, how, sent)
     finally:
         sent.seconds = time.monotonic() - started
+        if isinstance(source.batches, Generator):
+            source.batches.close()  # and with it the file that it was reading
     sent.is_complete = True
     source.sent()
     if how.wait and sent.totals.accepted + sent.totals.duplicates:
