@@ -18,7 +18,8 @@ from bench.layout import DataSet, read_set
 from lsec.core.errors import InvalidInput
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import candidate_metrics
-from workers.training.learners import hyperparameters_of, make_learner
+from workers.training.learners import make_learner
+from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import Progress
 from workers.training.ranking import Ranker
 from workers.training.trainer import SELECTION_METRIC, Trainer

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.fresh_process import tell
 from bench.layout import DataSet, data_sets, read_set
-from bench.model import positive, tell
+from bench.model import positive
 from bench.quality import CPU
 from bench.report import Json, parser, show, write_json
 from bench.small_market import small_sets

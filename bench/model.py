@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.baselines import baselines_for
+from bench.fresh_process import tell
 from bench.layout import DataSet, data_sets, read_set
 from bench.quality import Measured, Summary, gains, measured, train_by_paper, train_by_platform
 from bench.report import Json, parser, show, write_json
@@ -215,10 +216,6 @@ def told_as(label: str) -> OnProgress:
             tell(f"{label}: {progress.message}")
 
     return on_progress
-
-
-def tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

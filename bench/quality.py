@@ -17,7 +17,8 @@ from lsec.core.comparison import mean_interval, paired_bootstrap
 from lsec.core.metrics import CandidateLists, Figures, candidate_metrics, list_figures, means
 from workers.training.divergence import require_finite
 from workers.training.full_ranking import CUTOFFS, full_ranking
-from workers.training.learners import hyperparameters_of, make_learner
+from workers.training.learners import make_learner
+from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import OnProgress, Progress
 from workers.training.ranking import Ranker
 from workers.training.trainer import SELECTION_METRIC, Trainer

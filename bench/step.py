@@ -22,7 +22,8 @@ from bench.fresh_process import forget_peak, give, memory_mb, peak_mb, tell
 from bench.layout import read_set
 from lsec.core.jobs import DEFAULT_MODEL
 from workers.training.data import Interactions, Pairs, distinct_pairs, no_pairs
-from workers.training.learners import Learner, hyperparameters_of, make_learner
+from workers.training.learners import Learner, make_learner
+from workers.training.model_hyperparameters import hyperparameters_of
 
 EDGES_PER_USER, EDGES_PER_PRODUCT, EDGES_PER_STREAMER = 20, 100, 2000
 SHARES = {"buys": 0.75, "follows": 0.2, "sells": 0.05}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lsec.core.errors import Untrainable
-from workers.training.learners import AnyHyperparameters, hyperparameters_of
+from workers.training.model_hyperparameters import AnyHyperparameters, hyperparameters_of
 
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -1,20 +1,16 @@
 """The models by name: each is a learner that the trainer steps, validates, keeps and restores."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from lsec.core.errors import Untrainable
-from lsec.core.jobs import DEFAULT_MODEL, MODEL_NAMES
+from lsec.core.jobs import DEFAULT_MODEL
 from workers.training.data import Interactions
 from workers.training.hyperparameters import Hyperparameters
+from workers.training.model_hyperparameters import AnyHyperparameters
 from workers.training.optimisation import Optimisation
-from workers.training.paper.preset import PaperHyperparameters
 from workers.training.ranking import Ranker
-
-AnyHyperparameters = Hyperparameters | PaperHyperparameters
 
 
 class Learner(Protocol):
@@ -22,7 +18,11 @@ class Learner(Protocol):
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """All parameters, shared with the model."""
+        """All parameters; in a single process they are shared with the model."""
+
+    @property
+    def held_parameters(self) -> dict[str, Tensor]:
+        """The parameters that this process holds, shared with the model."""
 
     @property
     def optimizer_state(self) -> dict[str, Any]:
@@ -50,15 +50,3 @@ def make_learner(
     from workers.training.paper.optimisation import PaperOptimisation
 
     return PaperOptimisation(model, data, hyperparameters, seed=seed, device=device)
-
-
-def hyperparameters_of(model: str, overrides: Mapping[str, Any]) -> AnyHyperparameters:
-    """The model's preset with these overrides; Untrainable names what is unknown or out of bounds."""
-    if model not in MODEL_NAMES:
-        raise Untrainable(f"There is no model {model!r}, only {', '.join(MODEL_NAMES)}.")
-    if model == DEFAULT_MODEL:
-        return Hyperparameters.from_mapping(overrides)
-    hyperparameters = PaperHyperparameters.from_mapping(overrides)
-    if model == "ncf" and hyperparameters.predictor != "mlp":
-        raise Untrainable("ncf is a predictor itself: it has no other.", remedy="Leave predictor out.")
-    return hyperparameters

@@ -9,9 +9,7 @@ from typing import Any
 
 from lsec.core import durable
 from lsec.core.errors import InvalidInput, Untrainable
-from lsec.core.jobs import PAPER_MODELS
-from workers.training.hyperparameters import Hyperparameters
-from workers.training.paper.preset import PaperHyperparameters
+from workers.training.model_hyperparameters import hyperparameters_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -60,7 +58,7 @@ def read_preset(folder: Path, name: str) -> Preset:
         )
     try:
         preset = Preset(**json.loads(path.read_bytes()))
-        _require_known(preset.model, preset.hyperparameters)
+        hyperparameters_of(preset.model, preset.hyperparameters)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise Untrainable(f"{path} cannot be read: {error}.") from error
     return preset
@@ -82,11 +80,5 @@ def chosen_hyperparameters(request: Mapping[str, Any], *, folder: Path) -> dict[
             )
         chosen |= preset.hyperparameters
     chosen |= request.get("hyperparameters") or {}
-    _require_known(request["model"], chosen)
+    hyperparameters_of(request["model"], chosen)
     return chosen
-
-
-def _require_known(model: str, hyperparameters: dict[str, Any]) -> None:
-    """Untrainable for a name or value that the model does not take; without loading torch."""
-    kind = PaperHyperparameters if model in PAPER_MODELS else Hyperparameters
-    kind.from_mapping(hyperparameters)

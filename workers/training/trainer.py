@@ -19,8 +19,9 @@ from workers.training.checkpoint import Checkpoint, TrainingState
 from workers.training.data import Interactions
 from workers.training.divergence import require_finite
 from workers.training.evaluation import selection_report
-from workers.training.learners import AnyHyperparameters, Learner, make_learner
+from workers.training.learners import Learner, make_learner
 from workers.training.model import Vectors
+from workers.training.model_hyperparameters import AnyHyperparameters
 from workers.training.progress import OnProgress, Progress, peak_memory_mb
 from workers.training.ranking import Ranker, Scorer
 from workers.training.validation import Validation, validation_split
@@ -53,15 +54,6 @@ class HasVectors(Protocol):
 
     def vectors(self) -> Vectors:
         """Vectors by the current parameters."""
-
-
-@runtime_checkable
-class HoldsShare(Protocol):
-    """A learner that several processes may share."""
-
-    @property
-    def held_parameters(self) -> dict[str, Tensor]:
-        """The parameters that this process holds."""
 
 
 def no_vectors(data: Interactions) -> Vectors:
@@ -202,8 +194,7 @@ class Trainer:
         self._step_times_s.append(time.perf_counter() - started)
         self._state.step += 1
         learning_rate = self._hyperparameters.learning_rate
-        held = learner.held_parameters if isinstance(learner, HoldsShare) else learner.parameters
-        require_finite(loss, held, step=self._state.step, learning_rate=learning_rate)
+        require_finite(loss, learner.held_parameters, step=self._state.step, learning_rate=learning_rate)
         return loss
 
     def _keep(self, learner: Learner) -> None:

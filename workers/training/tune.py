@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lsec.core.errors import Conflict, InvalidInput, Untrainable
 from workers.training.data import Interactions
-from workers.training.learners import hyperparameters_of
+from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import Progress
 from workers.training.run import num_cores
 from workers.training.search_space import Dimension, as_json, parameters_of, suggest

@@ -126,7 +126,7 @@ def _question(
     num_seeds: int,
 ) -> "Question":
     from lsec.cli.tune_data import read_data
-    from workers.training.learners import hyperparameters_of
+    from workers.training.model_hyperparameters import hyperparameters_of
     from workers.training.run import chosen_device
     from workers.training.search_space import search_space
     from workers.training.tune import Question

@@ -23,7 +23,8 @@ from tests.unit.training.markets import interactions, write_snapshot
 from workers.publish import publish
 from workers.training.data import Interactions, distinct_pairs
 from workers.training.evaluation import popularity_scorer
-from workers.training.learners import AnyHyperparameters, Learner, hyperparameters_of, make_learner
+from workers.training.learners import Learner, make_learner
+from workers.training.model_hyperparameters import AnyHyperparameters, hyperparameters_of
 from workers.training.paper.preset import PaperHyperparameters
 from workers.training.ranking import Scorer
 from workers.training.run import run

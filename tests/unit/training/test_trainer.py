@@ -13,7 +13,8 @@ from tests.unit.training.markets import interactions, market
 from workers.training.checkpoint import MAX_VALIDATIONS, Checkpoint, TrainingState
 from workers.training.data import Interactions
 from workers.training.hyperparameters import Hyperparameters
-from workers.training.learners import Learner, hyperparameters_of
+from workers.training.learners import Learner
+from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import OnProgress, Progress
 from workers.training.trainer import Trained, Trainer
 

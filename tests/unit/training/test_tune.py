@@ -14,7 +14,7 @@ from lsec.core.errors import Conflict, InvalidInput, Untrainable
 from tests.unit.training.markets import interactions, market
 from workers.training.data import Interactions
 from workers.training.hyperparameters import Hyperparameters
-from workers.training.learners import hyperparameters_of
+from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.search_space import Choice, Range, search_space
 from workers.training.tune import Question, Trial, open_search
 

@@ -59,6 +59,11 @@ class PaperOptimisation:
         return self._model.state_dict()
 
     @property
+    def held_parameters(self) -> dict[str, Tensor]:
+        """The same: these models are trained in one process."""
+        return self.parameters
+
+    @property
     def optimizer_state(self) -> dict[str, Any]:
         """The optimiser's state, shared with it."""
         return self._optimizer.state
