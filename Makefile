@@ -3,6 +3,9 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin/python -m
 export UV_PROJECT_ENVIRONMENT := .venv
+# Two processes for the tests, each with one thread for its sums; TEST_PROCESSES= runs them one by one.
+TEST_PROCESSES ?= -n 2
+check test: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help sync demo up test check format bench
@@ -31,14 +34,15 @@ check: sync ## format, lint, types, architecture and the fast tests
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest -q -m 'not slow' tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
+	$(RUN) pytest -q $(TEST_PROCESSES) -m 'not slow and not bench' tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
 
 format: sync ## let ruff format and mend what it can
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
 test: sync ## every test, on a real stack of its own
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest $(TEST_PROCESSES) $(ARGS)
 
-bench: sync ## the quick benchmarks, one after the other
+bench: sync ## the quick benchmarks, one after the other, and their tests
 	for name in ingest serving training model foldin releases; do $(RUN) bench.$$name --quick --json bench/out/$$name.json || exit 1; done
+	$(RUN) pytest -m bench

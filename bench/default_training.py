@@ -19,6 +19,7 @@ from lsec.core.errors import InvalidInput
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import candidate_metrics
 from workers.training.learners import make_learner
+from workers.training.memory import keep_freed_memory
 from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import Progress
 from workers.training.ranking import Ranker
@@ -34,6 +35,7 @@ def main() -> None:
     options.add_argument("--until", type=float, metavar="NDCG")
     options.add_argument("--quick", action="store_true", help="a few steps only")
     chosen = options.parse_args()
+    keep_freed_memory()
     data = read_set(chosen.data)
     overrides = QUICK if chosen.quick else {}
     if chosen.until is None:

@@ -34,8 +34,12 @@ FAULTS: dict[str, Callable[[FaultyStack, float], int]] = {
     "outage": lambda faulty, seconds: faults.neo4j_outage(faulty, seconds / 3),
     "slow": faults.slow_neo4j,
     "full-disk": lambda faulty, seconds: after(seconds / 3, lambda: faults.full_disk(faulty, 100_000)),
-    "frozen": lambda faulty, seconds: after(seconds / 3, lambda: faults.frozen_ingester(faulty)),
-    "rivals": faults.two_writers,
+    "frozen": lambda faulty, seconds: after(
+        seconds / 3, lambda: beside_another(faulty, faults.frozen_ingester)
+    ),
+    "rivals": lambda faulty, seconds: beside_another(
+        faulty, lambda stack: faults.two_writers(stack, seconds)
+    ),
     "deploy": lambda faulty, seconds: after(seconds / 2, lambda: faults.deploy(faulty)),
     "commits": lambda faulty, seconds: faults.lost_commits(faulty, int(seconds / 3), within_s=seconds),
     "transactions": lambda faulty, seconds: faults.ended_transactions(
@@ -49,6 +53,12 @@ def after(seconds: float, fault: Callable[[], int]) -> int:
     """Let a fault come so late."""
     time.sleep(seconds)
     return fault()
+
+
+def beside_another(faulty: FaultyStack, fault: Callable[[FaultyStack], int]) -> int:
+    """Let a fault come while a second ingester stands by."""
+    with faulty.ingester_standing_by():
+        return fault(faulty)
 
 
 def run(faulty: FaultyStack, figures: dict[str, float], minutes: float, fault: str, *, seed: int) -> Outcome:

@@ -11,17 +11,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import neo4j
 import pytest
 import redis
 from pydantic import SecretStr
 from sqlalchemy import create_engine
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from lsec.core.ledger import Base, sync_url
 from lsec.core.settings import Settings
 from lsec.local import DATABASES, running_stack
 from workers.graph import open_driver
 from workers.migrate import migrate
+
+# Neo4j starts in two thirds of the time with the quick compiler alone, and most of these live a minute.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# A machine with other work to do is no reason to fail.
+hypothesis.settings.register_profile("lsec", deadline=None)
+hypothesis.settings.load_profile("lsec")
+
+GROUPS = {"faults": "faults", "contract": "stack", "e2e": "stack", "integration": "stack"}
+"""By folder. Tests of one group share their stacks, so they run in one process where several run tests."""
+
+
+class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each process a group of tests, and then any others one by one, the groups first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.removeprefix("tests/").partition("/")[0]
+        return GROUPS.get(folder, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
+    """Tell pytest-xdist which tests belong together."""
+    return ByStack(config, log)
 
 
 @pytest.fixture(scope="session")

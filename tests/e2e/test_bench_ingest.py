@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 KEYS = ("sustained_over_driver", "accepted_over_driver", "lag_p99_s", "single_p99_ms")
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_the_ingestion_benchmark_writes_its_figures(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     command = [sys.executable, "bench/ingest.py", "--quick", "--no-cases", "--json", str(path)]

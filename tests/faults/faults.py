@@ -115,7 +115,7 @@ def deploy(faulty: FaultyStack) -> int:
 
 
 def frozen_ingester(faulty: FaultyStack) -> int:
-    """The ingester stands still past its lease; another one takes over, and then both go on.
+    """The ingester stands still past its lease; the one that stands by takes over, and then both go on.
 
     It happened if the other one committed, and one of them then tried what was committed.
     """
@@ -123,21 +123,20 @@ def frozen_ingester(faulty: FaultyStack) -> int:
     num_outrun = _num_outrun(faulty)
     # In the midst of the stream it stops with a batch, or gets one while it stands still.
     wait_until(lambda: faulty.num_committed() > num_committed)
-    with faulty.second_ingester():
-        first = faulty.signal(faulty.ingester, signal.SIGSTOP)
-        time.sleep(EXPIRY_S + 3)
-        first.popen.send_signal(signal.SIGCONT)
-        time.sleep(3)
+    first = faulty.signal(faulty.ingester, signal.SIGSTOP)
+    time.sleep(EXPIRY_S + 3)
+    first.popen.send_signal(signal.SIGCONT)
+    time.sleep(3)
     return min(_num_by_second(faulty) - before, _num_outrun(faulty) - num_outrun)
 
 
 def two_writers(faulty: FaultyStack, seconds: float) -> int:
-    """Two ingesters drain one shard, since the lease that keeps one of them out gets lost over and over.
+    """The lease that keeps a second ingester standing by gets lost over and over: both drain one shard.
 
     It happened as often as one of them tried what the other had committed.
     """
     before, deadline = _num_outrun(faulty), time.monotonic() + seconds
-    with faulty.second_ingester(), faulty.log_client() as log:
+    with faulty.log_client() as log:
         while time.monotonic() < deadline:
             log.delete(LogKeys(0).ingester)
             time.sleep(0.05)

@@ -31,6 +31,7 @@ from workers.graph import open_driver
 DRAIN_S = 900.0
 SERVICES = ("valkey", "neo4j", "api", "ingester")
 SECOND_INGESTER = "second-ingester"
+STANDING_BY = "standing by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,14 @@ class FaultyStack:
         finally:
             process.kill()
             process.wait()
+
+    @contextlib.contextmanager
+    def ingester_standing_by(self) -> Iterator[None]:
+        """A second ingester of shard 0 that has started and waits for the lease."""
+        before = self.num_lines(SECOND_INGESTER, STANDING_BY)
+        with self.second_ingester():
+            wait_until(lambda: self.num_lines(SECOND_INGESTER, STANDING_BY) > before)
+            yield
 
     def stream(self, ledger: Ledger, *, duration_s: float) -> Producers:
         """Producers that send the ledger over so many seconds, from now on."""

@@ -19,7 +19,7 @@ KEYS = {"retries", "duplicates_at_the_door", "refused_for_their_time", "dead_let
 PARTS = ("api", "ingester", "neo4j", "valkey")
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_short_run_of_kills_writes_its_figures(tmp_path: Path) -> None:
     found = tmp_path / "found" / "faults.json"
     command = [sys.executable, "bench/faults.py", "--minutes", "0.1", "--json", str(found)]

@@ -79,12 +79,14 @@ def test_a_full_disk_ends_the_log_server_but_loses_nothing(faulty: FaultyStack) 
 
 def test_an_ingester_that_was_frozen_past_its_lease_changes_nothing_twice(faulty: FaultyStack) -> None:
     # Requests come so close that a read which is under way when it freezes does not end empty.
-    _, num_outrun = survive(faulty, "frozen-", faults.frozen_ingester, num_events=9000, duration_s=16)
+    with faulty.ingester_standing_by():
+        _, num_outrun = survive(faulty, "frozen-", faults.frozen_ingester, num_events=9000, duration_s=16)
     assert num_outrun > 0
 
 
 def test_two_ingesters_of_one_shard_apply_each_event_once(faulty: FaultyStack) -> None:
-    _, num_outrun = survive(faulty, "rivals-", lambda stack: faults.two_writers(stack, 8), duration_s=8)
+    with faulty.ingester_standing_by():
+        _, num_outrun = survive(faulty, "rivals-", lambda stack: faults.two_writers(stack, 8), duration_s=8)
     assert num_outrun > 0
 
 

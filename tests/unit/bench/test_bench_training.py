@@ -45,7 +45,7 @@ def small() -> DataSet:
     return small_sets()[0]
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_quick_run_writes_all_figures_and_draws_the_scaling(tmp_path: Path) -> None:
     path, image = tmp_path / "out" / "training.json", tmp_path / "images" / "scaling.svg"
     done = run("--quick", "--json", str(path), "--plot", str(image))

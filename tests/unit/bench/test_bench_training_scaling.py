@@ -166,7 +166,7 @@ def test_the_plot_shows_time_and_memory(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_sizes_are_measured_one_after_the_other() -> None:
     found, failed_size = measure_scaling([4000, 8000], "cpu", is_quick=True)
     assert failed_size is None
