@@ -12,11 +12,13 @@ folder. The exit status of `torchrun` is 1 when a process fails, whatever that o
 import os
 import sys
 
+from workers.training.memory import keep_freed_memory
 from workers.training.parent import exit_with_parent
 
 if __name__ == "__main__":
     # Before torch, whose import takes seconds in which the parent may go.
     exit_with_parent()
+    keep_freed_memory()
     # A step has hundreds of barriers. Beside other busy processes OpenMP's long spin at each makes it twice
     # as slow as this short one, which costs nothing on idle cores. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -21,7 +21,7 @@ class Hyperparameters:
 
     dimensions: int = bounded(192, 1, 4096)
     layer_weights: tuple[float, ...] = (1 / 7, 2 / 7, 2 / 7, 2 / 7)
-    temperature: float = bounded(0.2, 0.02, 10)
+    temperature: float = bounded(0.2, 0.03, 10)
     initial_std: float = bounded(0.1, 1e-6, 10)
     view_edge: float = bounded(0.3, 0, 1)
     follow_weight: float = bounded(0.2, 0, 100)

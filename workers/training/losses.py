@@ -1,7 +1,7 @@
 """The softmax loss over sampled targets, fused and chunked so that it never holds all its logits."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,17 @@ class Task:
         )
 
 
+class Sample(NamedTuple):
+    """Rows of the users with a pair and of the targets that a step's softmax is taken over.
+
+    `rescaling` is all users with a pair over those drawn.
+    """
+
+    users: Tensor
+    targets: Tensor
+    rescaling: float
+
+
 def fast_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the device has matrix units for it, else float32.
 
@@ -89,22 +100,15 @@ def softmax_loss(
     """
     active = task.active_shares
     drawn_users = _sample(active.num_rows, num_users, generator)
-    sampled_users = task.active_users[active.among_own(drawn_users).to(users.device)]
-    sampled_targets = _sample(len(targets), num_targets, generator).to(targets.device)
-    rescaling = active.num_rows / len(drawn_users)
+    sample = Sample(
+        task.active_users[active.among_own(drawn_users).to(users.device)],
+        _sample(len(targets), num_targets, generator).to(targets.device),
+        active.num_rows / len(drawn_users),
+    )
     if bias is None:
         bias = targets.new_zeros(len(targets))
-    # Σ over pairs of u·t is Σ_u u·(B t): one more sparse product, and no gather for each pair.
-    positive = (users * (task.pairs @ targets)).sum() / temperature + bias @ task.target_degrees
-    negative: Tensor = _WeightedLogSumExp.apply(
-        users.index_select(0, sampled_users),
-        targets.index_select(0, sampled_targets),
-        bias.index_select(0, sampled_targets),
-        task.degrees.index_select(0, sampled_users) * rescaling,
-        temperature,
-        precision,
-    )
-    return (negative - positive) / task.num_pairs
+    loss: Tensor = _SoftmaxLoss.apply(users, targets, bias, task, sample, temperature, precision)
+    return loss
 
 
 def _sample(num_rows: int, num: int, generator: torch.Generator) -> Tensor:
@@ -114,11 +118,10 @@ def _sample(num_rows: int, num: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(num_rows, generator=generator)[:num]
 
 
-class _WeightedLogSumExp(torch.autograd.Function):
-    """Σ_n weights[n] · log Σ_m exp(users[n]·targets[m]/temperature + bias[m]).
+class _SoftmaxLoss(torch.autograd.Function):
+    """The gradients are made along with the value, in place.
 
-    The gradients are made along with the value, chunk by chunk: autograd would keep several [n, m] tables and
-    take twice the time.
+    Autograd would keep several tables of all logits and of all vectors, and go over them twice as often.
     """
 
     @staticmethod
@@ -127,37 +130,77 @@ class _WeightedLogSumExp(torch.autograd.Function):
         users: Tensor,
         targets: Tensor,
         bias: Tensor,
-        weights: Tensor,
+        task: Task,
+        sample: Sample,
         temperature: float,
         precision: torch.dtype,
     ) -> Tensor:
-        chunk_rows = max(1, MAX_CHUNK_LOGITS // len(targets))
-        if users.device.type == "cpu":
-            chunk_rows = min(chunk_rows, CPU_CHUNK_ROWS)
-        total = users.new_zeros(())
-        for_users = torch.empty_like(users)
-        for_targets = torch.zeros_like(targets)
-        for_bias = torch.zeros_like(bias)
-        rough_targets = targets.to(precision)
-        for start in range(0, len(users), chunk_rows):
-            chunk = slice(start, start + chunk_rows)
-            rows, weight = users[chunk], weights[chunk, None]
-            logits = ((rows / temperature).to(precision) @ rough_targets.T).to(bias.dtype)
-            logits += bias
-            highest = logits.amax(dim=1, keepdim=True)
-            exponentials = logits.sub_(highest).exp_()
-            sums = exponentials.sum(dim=1, keepdim=True)
-            total += (weight * (sums.log() + highest)).sum()
-            scale = weight / sums
-            rough = exponentials.to(precision)
-            for_users[chunk] = (rough @ rough_targets).to(users.dtype) * (scale / temperature)
-            for_targets += rough.T @ (rows * (scale / temperature)).to(precision)
-            for_bias.addmv_(exponentials.T, scale[:, 0])
+        # Σ over pairs of u·t is Σ_u u·(B t): one more sparse product, and no gather for each pair.
+        for_users = task.pairs.forward.times(targets)
+        for_targets = task.pairs.backward.times(users)
+        positive = torch.dot(users.flatten(), for_users.flatten()) / temperature + bias @ task.target_degrees
+        negative = weighted_log_sum_exp(
+            users.index_select(0, sample.users),
+            targets.index_select(0, sample.targets),
+            bias.index_select(0, sample.targets),
+            task.degrees.index_select(0, sample.users) * sample.rescaling,
+            temperature,
+            precision,
+        )
+        share = 1 / task.num_pairs
+        for_users.mul_(-share / temperature).index_add_(0, sample.users, negative.for_users, alpha=share)
+        for_targets.mul_(-share / temperature).index_add_(
+            0, sample.targets, negative.for_targets, alpha=share
+        )
+        for_bias = task.target_degrees * -share
+        for_bias.index_add_(0, sample.targets, negative.for_bias, alpha=share)
         ctx.save_for_backward(for_users, for_targets, for_bias)
-        return total
+        return (negative.value - positive) * share
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        for_users, for_targets, for_bias = ctx.saved_tensors
-        gradient = gradients[0]
-        return gradient * for_users, gradient * for_targets, gradient * for_bias, None, None, None
+        return *(gradients[0] * each for each in ctx.saved_tensors), None, None, None, None
+
+
+class LogSumExp(NamedTuple):
+    """A weighted sum of logarithms, and its gradients."""
+
+    value: Tensor
+    for_users: Tensor
+    for_targets: Tensor
+    for_bias: Tensor
+
+
+def weighted_log_sum_exp(
+    users: Tensor, targets: Tensor, bias: Tensor, weights: Tensor, temperature: float, precision: torch.dtype
+) -> LogSumExp:
+    """Σ_n weights[n] · log Σ_m exp(users[n]·targets[m]/temperature + bias[m]) of unit vectors, in chunks.
+
+    No logit is above 1/temperature + max bias, nor is the highest of a user 2/temperature below that: hence
+    the exponentials need no search for each user's highest logit.
+    """
+    chunk_rows = max(1, MAX_CHUNK_LOGITS // len(targets))
+    if users.device.type == "cpu":
+        chunk_rows = min(chunk_rows, CPU_CHUNK_ROWS)
+    highest = bias.amax() + 1 / temperature
+    below = bias - highest
+    value = weights.sum() * highest
+    for_users, for_targets, for_bias = (
+        torch.empty_like(users),
+        torch.zeros_like(targets),
+        torch.zeros_like(bias),
+    )
+    rough_targets = targets.to(precision)
+    for start in range(0, len(users), chunk_rows):
+        chunk = slice(start, start + chunk_rows)
+        rows, weight = users[chunk], weights[chunk, None]
+        logits = ((rows / temperature).to(precision) @ rough_targets.T).to(bias.dtype)
+        exponentials = logits.add_(below).exp_()
+        sums = exponentials.sum(dim=1, keepdim=True)
+        value += (weight * sums.log()).sum()
+        scale = weight / sums
+        rough = exponentials.to(precision)
+        for_users[chunk] = (rough @ rough_targets).to(users.dtype) * (scale / temperature)
+        for_targets += rough.T @ (rows * (scale / temperature)).to(precision)
+        for_bias.addmv_(exponentials.T, scale[:, 0])
+    return LogSumExp(value, for_users, for_targets, for_bias)

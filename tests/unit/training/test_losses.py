@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workers.training.losses import Task, _WeightedLogSumExp, softmax_loss
+from workers.training.losses import Task, softmax_loss, weighted_log_sum_exp
 
 NUM_USERS, NUM_TARGETS = 600, 9
 
@@ -52,19 +52,26 @@ def test_the_loss_without_sampling_is_the_mean_cross_entropy_with_its_gradients(
         torch.testing.assert_close(ours, autograds)
 
 
-def test_the_fused_gradient_passes_gradcheck() -> None:
-    generator = torch.Generator().manual_seed(1)
+def test_the_gradient_of_the_softmax_is_autograds_own() -> None:
+    users, targets, bias = (rows.detach().double().requires_grad_() for rows in parameters())
+    weights = torch.rand(NUM_USERS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ours = weighted_log_sum_exp(users.detach(), targets.detach(), bias.detach(), weights, 0.3, torch.float64)
+    expected = (weights * torch.logsumexp(users @ targets.T / 0.3 + bias, dim=1)).sum()
+    torch.testing.assert_close(ours.value, expected.detach())
+    for gradient, autograds in zip(
+        ours[1:], torch.autograd.grad(expected, (users, targets, bias)), strict=True
+    ):
+        torch.testing.assert_close(gradient, autograds)
 
-    def random(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
 
-    weights = torch.rand(5, generator=generator, dtype=torch.float64)
-
-    def fused(users: Tensor, targets: Tensor, bias: Tensor) -> Tensor:
-        value: Tensor = _WeightedLogSumExp.apply(users, targets, bias, weights, 0.3, torch.float64)
-        return value
-
-    assert torch.autograd.gradcheck(fused, (random(5, 3), random(6, 3), random(6)))
+@pytest.mark.parametrize("spread", [0.0, 300.0])
+def test_the_lowest_temperature_and_a_wide_bias_leave_a_finite_loss(spread: float) -> None:
+    users = functional.normalize(torch.randn(50, 4, generator=torch.Generator().manual_seed(2)), dim=1)
+    targets, bias = -users[:9], torch.linspace(-spread, spread, 9)
+    ours = weighted_log_sum_exp(users, targets, bias, torch.ones(50), 0.03, torch.float32)
+    expected = torch.logsumexp(users @ targets.T / 0.03 + bias, dim=1).sum()
+    torch.testing.assert_close(ours.value, expected)
+    assert all(gradient.isfinite().all() for gradient in ours)
 
 
 def test_sampled_users_give_the_loss_on_average() -> None:
