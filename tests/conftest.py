@@ -33,16 +33,18 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 hypothesis.settings.register_profile("lsec", deadline=None)
 hypothesis.settings.load_profile("lsec")
 
-GROUPS = {"faults": "faults", "contract": "stack", "e2e": "stack", "integration": "stack"}
+GROUPS = {"faults": "faults", "contract": "stack", "e2e": "e2e", "integration": "stack"}
 """By folder. Tests of one group share their stacks, so they run in one process where several run tests."""
+LONERS = {"integration/test_backup.py", "integration/test_local_stack.py"}
+"""Tests that start stacks of their own."""
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Gives each process a group of tests, and then any others one by one, the groups first."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = nodeid.removeprefix("tests/").partition("/")[0]
-        return GROUPS.get(folder, nodeid)
+        path = nodeid.removeprefix("tests/").partition("::")[0]
+        return nodeid if path in LONERS else GROUPS.get(path.partition("/")[0], nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,37 +1,27 @@
-"""Commands that send events: a simulated market, NDJSON files, a folder in the paper's layout."""
+"""Commands that send events: NDJSON files, a folder in the paper's layout, and beside them a market."""
 
-import sys
-from contextlib import ExitStack, nullcontext
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, BinaryIO, cast
 
-import msgspec
 import typer
 
+from lsec.cli import simulation
 from lsec.cli.event_files import EventFiles, is_regular
-from lsec.cli.options import DEFAULT_URL, TIME_FORMATS, Json, Key, Url, connect
-from lsec.cli.output import err
+from lsec.cli.options import DEFAULT_URL, Json, Key, Url, connect
 from lsec.cli.resume import Resume
 from lsec.cli.sending import BACKFILL_MAX_LAG_S, MAX_SHOWN, How, deliver, of_events, of_files
+from lsec.cli.simulation import Batch, Wait
 from lsec.client.paper_layout import count_training_rows, read_training_part
 from lsec.core.errors import InvalidInput
-from lsec.simulate import Market, simulate
-
-FIRST_DAY = Market().start_at
 
 CONNECTIONS = 4
-
-Batch = Annotated[int, typer.Option(min=1, max=10_000, help="Events in a request.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the graph holds the events.")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     panel = "Events"
-    app.command("simulate", rich_help_panel=panel, epilog="Example: lsec simulate --seed 7 | lsec ingest -")(
-        simulate_command
-    )
+    simulation.register(app)
     app.command(
         "ingest",
         rich_help_panel=panel,
@@ -40,51 +30,6 @@ def register(app: typer.Typer) -> None:
     app.command(
         "import-lsec", rich_help_panel=panel, epilog="Example: lsec import-lsec data/lastfm --batch 2000"
     )(import_lsec)
-
-
-def simulate_command(
-    *,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same events.")] = 7,
-    users: Annotated[int, typer.Option(min=1)] = 400,
-    streamers: Annotated[int, typer.Option(min=1)] = 30,
-    products: Annotated[int, typer.Option(min=1)] = 600,
-    days: Annotated[int, typer.Option(min=1)] = 14,
-    start: Annotated[
-        datetime, typer.Option(formats=TIME_FORMATS, metavar="TIME", help="First day of the market (UTC).")
-    ] = FIRST_DAY,
-    file: Annotated[Path | None, typer.Option("--out", help="Write to a file, `-` is the output.")] = None,
-    send: Annotated[bool, typer.Option("--send", help="Send to the API instead of writing.")] = False,
-    batch: Batch = 1000,
-    wait: Wait = True,
-    as_json: Json = False,
-    url: Url = DEFAULT_URL,
-    key: Key = "",
-) -> None:
-    """Simulate a live-commerce market: NDJSON on the output, into a file, or sent to the API."""
-    market = Market(
-        seed=seed,
-        num_users=users,
-        num_streamers=streamers,
-        num_products=products,
-        num_days=days,
-        start_at=start if start.tzinfo else start.replace(tzinfo=UTC),
-    )
-    if send:
-        with connect(url, key) as client:
-            deliver(
-                client,
-                of_events(simulate(market), batch=batch),
-                "Simulating",
-                How(wait=wait),
-                as_json=as_json,
-            )
-        return
-    encode = msgspec.json.Encoder().encode
-    to_file = file is not None and str(file) != "-"
-    with file.open("wb") if file is not None and to_file else nullcontext(sys.stdout.buffer) as target:
-        num_bytes = sum(target.write(encode(event) + b"\n") for event in simulate(market))
-    if to_file:
-        err.print(f"{num_bytes:,} bytes of events written to {file}.", markup=False)
 
 
 def ingest(

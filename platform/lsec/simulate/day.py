@@ -1,186 +1,153 @@
-"""What happens in the market on one day, as columns: streams, visits, openings, purchases."""
+"""One day of the market after the other, as columns."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, timedelta
+from itertools import count
 
 import numpy as np
 
-from lsec.simulate.market import (
-    Flags,
-    Floats,
-    Ints,
-    Market,
-    State,
-    World,
-    buys,
-    sigmoid,
-    taste_match,
+from graph_schema.events import epoch_ms
+from lsec.simulate.audience import (
+    Seen,
+    draw_engagements,
+    draw_live,
+    draw_new_follows,
+    draw_unfollows,
+    draw_visits,
+    what_was_seen,
 )
+from lsec.simulate.columns import (
+    Changes,
+    Engagements,
+    Follows,
+    Purchases,
+    Showcases,
+    Streams,
+    Views,
+    Visits,
+    join,
+)
+from lsec.simulate.decisions import draw_looks, settle
+from lsec.simulate.market import DAY_MS, Ints, Market
+from lsec.simulate.needs import draw_needs, find_hits, meet
+from lsec.simulate.world import build_world
 
-SECOND_MS = 1000
-MINUTE_MS = 60 * SECOND_MS
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
-SHOWCASES_PER_STREAM = 10
-NOWHERE = -1
-"""The stream row of what happens outside a stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """The day's live streams; times in ms since the day's start."""
-
-    streamer: Ints
-    start: Ints
-    length: Ints
-    shown: Ints
-    """[N, K] product rows, in the order of showing."""
-    shown_at: Ints
+NEW_PRICE_SHARE = 0.005
+WEEKLY, MONTHLY, MONTH_DAYS, BUSIEST_WEEKDAY = 0.35, 0.25, 28, 5.5
 
 
-@dataclass(frozen=True, slots=True)
-class Visits:
-    """Who watched which stream (row in `Streams`), from when, for how long."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Day:
+    """What one day brings; some of it falls on later days: returns, and refunds of its purchases."""
 
-    user: Ints
-    stream: Ints
-    join: Ints
-    watched: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Which users saw which products shown today: sorted keys user × P + product, and when first."""
-
-    keys: Ints
-    first_at: Ints
-
-    def before(self, keys: Ints, at: Ints) -> Flags:
-        """Whether each of the keys was seen before its time."""
-        if not len(self.keys):
-            return np.zeros(len(keys), dtype=np.bool_)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        seen: Flags = (self.keys[place] == keys) & (self.first_at[place] < at)
-        return seen
+    midnight: int
+    priced: Ints
+    """Products with a new price, and the price of each."""
+    price: Ints
+    first_stream: int
+    """The market's number of the first of the day's streams."""
+    streams: Streams
+    showcases: Showcases
+    visits: Visits
+    engagements: Engagements
+    follows: Follows
+    unfollows: Follows
+    views: Views
+    carts: Views
+    purchases: Purchases
+    changes: Changes
 
 
-@dataclass(frozen=True, slots=True)
-class Openings:
-    """Products that users opened, in a stream or outside, and whether they carted and bought them."""
+class Run:
+    """A market on its way: its world, its state, and its days one by one."""
 
-    user: Ints
-    product: Ints
-    stream: Ints
-    at: Ints
-    carted: Flags
-    bought: Flags
+    def __init__(self, market: Market) -> None:
+        """The market on the morning of its first day."""
+        self.market = market
+        self.world, self.state = build_world(market, np.random.default_rng([market.seed, 0]))
+        self.start = epoch_ms(market.start_at.astimezone(UTC))
+        self.end = self.start + market.num_days * DAY_MS
+        self.first_price = self.state.price.copy()
+        self.first_follows = self._first_follows()
 
+    def days(self) -> Iterator[Day]:
+        """The days without end; the market's own are the first `num_days`."""
+        seen_before = _nothing_seen()
+        for number in count():
+            day, seen_before = self._day(number, seen_before)
+            yield day
 
-def draw_streams(world: World, rng: np.random.Generator) -> Streams:
-    """About half of the streamers go live for one to two and a half hours, and end before midnight."""
-    streamer = np.flatnonzero(rng.random(len(world.streamer_taste)) < 0.5)
-    num = len(streamer)
-    length = rng.integers(60, 150, size=num) * MINUTE_MS
-    start = rng.integers(9 * 60, 21 * 60, size=num) * MINUTE_MS
-    num_shown = min(SHOWCASES_PER_STREAM, world.catalogue.shape[1])
-    order = np.argsort(rng.random((num, world.catalogue.shape[1])), axis=1)[:, :num_shown]
-    shown = np.take_along_axis(world.catalogue[streamer], order, axis=1)
-    step = length[:, None] * (np.arange(num_shown) + rng.uniform(0.1, 0.5, size=(num, num_shown))) / num_shown
-    return Streams(streamer, start, length, shown, start[:, None] + step.astype(np.int64))
+    def season(self, number: int) -> float:
+        """What week-end and time of the month add to the log of visits and needs, about 0 on average."""
+        weekday = (self.market.start_at.astimezone(UTC) + timedelta(days=number)).weekday()
+        weekly = WEEKLY * np.cos(2.0 * np.pi * (weekday - BUSIEST_WEEKDAY) / 7.0)
+        monthly = MONTHLY * np.sin(2.0 * np.pi * number / MONTH_DAYS + self.world.season_phase)
+        return float(weekly + monthly)
 
+    def _first_follows(self) -> Follows:
+        """The follows from the start, spread over the day before it."""
+        user, streamer = np.divmod(self.state.follows, len(self.world.streamer_taste))
+        at = (np.arange(len(user)) + 1) * ((DAY_MS - 1) // max(1, len(user)))
+        return Follows(user, streamer, self.start - DAY_MS + at)
 
-def draw_visits(world: World, state: State, streams: Streams, rng: np.random.Generator) -> Visits:
-    """Users join by taste, following and activity; they stay about a quarter of an hour."""
-    match = world.user_taste @ world.streamer_taste[streams.streamer].T
-    logit = -4.2 + 2.5 * match + 2.0 * state.follows[:, streams.streamer]
-    joins = rng.random(match.shape) < sigmoid(logit + np.log(world.user_activity)[:, None])
-    user, stream = np.nonzero(joins)
-    length = streams.length[stream]
-    join = (length * rng.uniform(0.0, 0.85, size=len(user))).astype(np.int64)
-    wanted = (rng.exponential(900.0, size=len(user)) + 20.0).astype(np.int64) * SECOND_MS
-    return Visits(user, stream, streams.start[stream] + join, np.minimum(wanted, length - join))
+    def _day(self, number: int, seen_before: Seen) -> tuple[Day, Seen]:
+        """The day, and what users saw on it."""
+        market, world, state = self.market, self.world, self.state
+        rng = np.random.default_rng([market.seed, 1, number])
+        midnight, season = self.start + number * DAY_MS, self.season(number)
+        priced = self._new_prices(rng)
+        live = draw_live(market, world, state, number, midnight, rng)
+        visits = draw_visits(market, world, state, live, season, rng)
+        seen = what_was_seen(world, live, visits)
+        needs = draw_needs(world, live, season, rng)
+        met = meet(world, needs, live, seen, rng)
+        hits = find_hits(world, needs, met, live, _merged(seen_before, seen))
+        outcome = settle(market, world, state, needs, hits, met, season, rng)
+        looks, look_carts = draw_looks(world, seen, rng)
+        unfollows = draw_unfollows(world, state, midnight, rng)
+        follows = draw_new_follows(world, state, visits, rng)
+        day = Day(
+            midnight=midnight,
+            priced=priced,
+            price=state.price[priced],
+            first_stream=live.first,
+            streams=live.streams,
+            showcases=live.showcases(),
+            visits=visits,
+            engagements=draw_engagements(visits, rng),
+            follows=follows,
+            unfollows=unfollows,
+            views=join(Views, [outcome.views, looks]),
+            carts=join(Views, [outcome.carts, look_carts]),
+            purchases=outcome.purchases,
+            changes=outcome.changes,
+        )
+        self._keep_follows(follows, unfollows)
+        return day, seen
 
+    def _new_prices(self, rng: np.random.Generator) -> Ints:
+        """A few products get a new price at midnight: their rows."""
+        price = self.state.price
+        changed = np.flatnonzero(rng.random(len(price)) < NEW_PRICE_SHARE)
+        factor = rng.uniform(0.8, 1.15, size=len(changed))
+        price[changed] = np.maximum(1, (price[changed] * factor).astype(np.int64))
+        return changed
 
-def draw_stream_openings(
-    market: Market, world: World, state: State, streams: Streams, visits: Visits, rng: np.random.Generator
-) -> tuple[Openings, Shown]:
-    """What viewers open of what they see shown; and all that they saw."""
-    shown, shown_at = streams.shown[visits.stream], streams.shown_at[visits.stream]
-    seen = (shown_at >= visits.join[:, None]) & (shown_at < (visits.join + visits.watched)[:, None])
-    visit, slot = np.nonzero(seen)
-    user, product = visits.user[visit], shown[visit, slot]
-    match = taste_match(world.user_taste[user], world.product_taste[product])
-    opened = rng.random(len(user)) < sigmoid(-1.6 + 2.0 * match)
-    at = shown_at[visit, slot]
-    keys = user * len(world.product_taste) + product
-    in_time = np.argsort(at, kind="stable")
-    keys, first = np.unique(keys[in_time], return_index=True)
-    seen_by = Shown(keys, at[in_time][first])
-    user, product, visit, slot = user[opened], product[opened], visit[opened], slot[opened]
-    at = shown_at[visit, slot] + rng.integers(2, 40, size=len(user)) * SECOND_MS
-    bought = buys(market, world, state, user, product, np.ones(len(user), dtype=np.bool_), rng)
-    carted = rng.random(len(user)) < np.where(bought, 0.6, 0.15)
-    return Openings(user, product, visits.stream[visit], at, carted, bought), seen_by
-
-
-def draw_returns(
-    market: Market, world: World, state: State, openings: Openings, rng: np.random.Generator
-) -> Openings:
-    """Some who opened a product in a stream and left it come back to it within hours, outside the stream."""
-    back = ~openings.bought & (rng.random(len(openings.user)) < 0.25)
-    user, product = openings.user[back], openings.product[back]
-    at = openings.at[back] + rng.integers(20 * MINUTE_MS, 20 * HOUR_MS, size=len(user))
-    bought = buys(market, world, state, user, product, np.ones(len(user), dtype=np.bool_), rng)
-    carted = rng.random(len(user)) < np.where(bought, 0.6, 0.1)
-    return Openings(user, product, np.full(len(user), NOWHERE), at, carted, bought)
-
-
-def draw_browsing(
-    market: Market, world: World, state: State, shown: Shown, rng: np.random.Generator
-) -> Openings:
-    """Users browse the shop: a category of interest, some of its popular goods, of these the best match."""
-    user = np.repeat(np.arange(len(world.user_taste)), rng.poisson(2.0 * world.user_activity))
-    category = (rng.random((len(user), 1)) > world.user_interest[user]).sum(axis=1)
-    category = np.minimum(category, len(world.category_members) - 1)
-    product = np.empty(len(user), dtype=np.int64)
-    for index, members in enumerate(world.category_members):
-        rows = np.flatnonzero(category == index)
-        draws = np.searchsorted(world.category_cumulative[index], rng.random((len(rows), 12)))
-        met = members[np.minimum(draws, len(members) - 1)]
-        product[rows] = _best_match(world, user[rows], met, rng)
-    at = (DAY_MS * rng.beta(3.0, 1.8, size=len(user))).astype(np.int64)
-    keys = user * len(world.product_taste) + product
-    saw_shown = np.isin(keys, state.shown_before) | shown.before(keys, at)
-    bought = buys(market, world, state, user, product, saw_shown, rng)
-    carted = rng.random(len(user)) < np.where(bought, 0.6, 0.1)
-    return Openings(user, product, np.full(len(user), NOWHERE), at, carted, bought)
+    def _keep_follows(self, new: Follows, ended: Follows) -> None:
+        num_streamers = len(self.world.streamer_taste)
+        kept = np.setdiff1d(
+            self.state.follows, ended.user * num_streamers + ended.streamer, assume_unique=True
+        )
+        self.state.follows = np.union1d(kept, new.user * num_streamers + new.streamer)
 
 
-def draw_new_follows(
-    world: World, state: State, streams: Streams, visits: Visits, rng: np.random.Generator
-) -> Flags:
-    """Which visits end in a new follow: the better the match, the likelier."""
-    streamer = streams.streamer[visits.stream]
-    match = taste_match(world.user_taste[visits.user], world.streamer_taste[streamer])
-    wants = rng.random(len(streamer)) < sigmoid(-3.4 + 2.0 * match)
-    pair = visits.user * state.follows.shape[1] + streamer
-    _, first = np.unique(pair, return_index=True)
-    is_first = np.zeros(len(pair), dtype=np.bool_)
-    is_first[first] = True
-    new: Flags = wants & is_first & ~state.follows[visits.user, streamer]
-    return new
+def _nothing_seen() -> Seen:
+    empty = np.empty(0, dtype=np.int64)
+    return Seen(empty, empty, empty, empty)
 
 
-def draw_unfollows(world: World, state: State, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Users and streamers of the follows that end today: the worse the match, the likelier."""
-    user, streamer = np.nonzero(state.follows)
-    match = taste_match(world.user_taste[user], world.streamer_taste[streamer])
-    ends = rng.random(len(user)) < 0.012 * np.exp(-2.0 * match)
-    return user[ends], streamer[ends]
-
-
-def _best_match(world: World, user: Ints, met: Ints, rng: np.random.Generator) -> Ints:
-    """Of the products met[N, M], one a user: a draw by exp(12 taste match)."""
-    match: Floats = np.einsum("nd,nmd->nm", world.user_taste[user], world.product_taste[met])
-    best = np.argmax(12.0 * match + rng.gumbel(size=match.shape), axis=1)
-    chosen: Ints = met[np.arange(len(user)), best]
-    return chosen
+def _merged(before: Seen, today: Seen) -> Seen:
+    both = join(Seen, [before, today])
+    order = np.argsort(both.key, kind="stable")
+    return Seen(both.key[order], both.streamer[order], both.stream[order], both.at[order])

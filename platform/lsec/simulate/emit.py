@@ -1,138 +1,173 @@
-"""Turns the market's columns into events day by day, and carries over what falls on later days."""
+"""The table's rows as the platform's events, one after the other."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import numpy as np
 
 from graph_schema.events import (
     Event,
+    ProductShowcased,
     ProductUpserted,
+    StreamEnded,
     StreamerUpserted,
+    StreamStarted,
+    UserBought,
+    UserCarted,
+    UserEngaged,
     UserFollowed,
+    UserRefunded,
     UserUnfollowed,
     UserUpserted,
+    UserViewed,
+    UserWatched,
 )
-from lsec.simulate import day as days
-from lsec.simulate.day import DAY_MS
-from lsec.simulate.day_events import DayEvents
-from lsec.simulate.market import CATEGORIES, STREAMER_NAMES, Ints, Market, State, World
+from graph_schema.vocabulary import NO_STREAM
+from lsec.simulate.columns import NONE, names
+from lsec.simulate.market import Ints, Market, product_id, purchase_id, stream_id, streamer_id, user_id
+from lsec.simulate.table import Kind, Table
+from lsec.simulate.world import CATEGORIES, World
+
+CHUNK = 4096
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STREAMER_NAMES = (
+    "Ada",
+    "Bo",
+    "Cem",
+    "Dana",
+    "Emre",
+    "Fay",
+    "Gus",
+    "Hana",
+    "Ivo",
+    "Jun",
+    "Kim",
+    "Lea",
+    "Mei",
+    "Nils",
+)
 
 
 class Emitter:
-    """Writes the events of one day after the other; event ids count up under a prefix."""
+    """Writes tables as events; event ids count up under a prefix, those of purchases have their number."""
 
-    def __init__(self, market: Market, world: World, state: State) -> None:
-        self._prefix = market.fingerprint
-        self._market = market
+    def __init__(self, market: Market, world: World, prefix: str) -> None:
+        self._currency = market.currency
         self._world = world
-        self._state = state
-        self._numbers = count()
-        self._later: list[Event] = []
-
-    def records(self, midnight: datetime) -> list[Event]:
-        """The records of all products, streamers and users, and the follows that were there before."""
-        events: list[Event] = [
-            self._product(row, midnight) for row in range(len(self._world.product_category))
-        ]
-        categories = list(CATEGORIES)
-        for row, catalogue in enumerate(self._world.catalogue):
-            specialty = categories[int(np.bincount(self._world.product_category[catalogue]).argmax())]
-            name = f"{STREAMER_NAMES[row % len(STREAMER_NAMES)]}'s {specialty}"
-            events.append(
-                StreamerUpserted(event_id=self._id(), at=midnight, streamer_id=f"streamer-{row}", name=name)
-            )
-        events.extend(
-            UserUpserted(event_id=self._id(), at=midnight, user_id=f"user-{row}", name=f"User {row}")
-            for row in range(len(self._world.user_taste))
-        )
-        return events + self._first_follows(midnight)
-
-    def day(self, number: int, midnight: datetime, rng: np.random.Generator) -> list[Event]:
-        """The events of a day in time order; afterwards the state is that of the next morning."""
-        market, world, state = self._market, self._world, self._state
-        streams = days.draw_streams(world, rng)
-        visits = days.draw_visits(world, state, streams, rng)
-        openings, shown = days.draw_stream_openings(market, world, state, streams, visits, rng)
-        returns = days.draw_returns(market, world, state, openings, rng)
-        browsing = days.draw_browsing(market, world, state, shown, rng)
-        follows = days.draw_new_follows(world, state, streams, visits, rng)
-        unfollows = days.draw_unfollows(world, state, rng)
-        events = self._new_prices(midnight, rng) + self._unfollows(unfollows, midnight, rng)
-        write = DayEvents(
-            midnight=midnight,
-            stream_ids=[f"stream-{self._prefix}-{number}-{row}" for row in streams.streamer.tolist()],
-            streamer_ids=[f"streamer-{row}" for row in streams.streamer.tolist()],
-            price=state.price,
-            currency=market.currency,
-            new_id=self._id,
-        )
-        events += write.streams(streams)
-        events += write.visits(visits, follows, rng)
-        for some in (openings, returns, browsing):
-            events += write.openings(some, rng)
-        state.follows[unfollows] = False
-        state.follows[visits.user[follows], streams.streamer[visits.stream[follows]]] = True
-        state.shown_before = shown.keys
-        return self._until(midnight + timedelta(milliseconds=DAY_MS), events)
-
-    def start_anew(self, prefix: str) -> None:
-        """Event and stream ids from here on have this prefix; nothing is carried over."""
         self._prefix = prefix
-        self._later = []
+        self._numbers = count()
+        self._categories = list(CATEGORIES.items())
 
-    def _until(self, end: datetime, events: list[Event]) -> list[Event]:
-        """Of these and the carried events those before the end, in time order; the rest is carried."""
-        events = self._later + events
-        self._later = [event for event in events if event.at >= end]
-        return sorted((event for event in events if event.at < end), key=lambda event: event.at)
+    def events(self, table: Table) -> Iterator[Event]:
+        """The events in the table's order."""
+        columns = [getattr(table, name) for name in names(Table)]
+        for first in range(0, len(table.at), CHUNK):
+            for row in zip(*(column[first : first + CHUNK].tolist() for column in columns), strict=True):
+                yield self._event(*row)
 
-    def _first_follows(self, midnight: datetime) -> list[Event]:
-        users, streamers = np.nonzero(self._state.follows)
-        step_ms = (DAY_MS - 1) // max(1, len(users))
-        return [
-            UserFollowed(
-                event_id=self._id(),
-                at=midnight + timedelta(milliseconds=step_ms * (number + 1)),
-                user_id=f"user-{user}",
-                streamer_id=f"streamer-{streamer}",
+    def _event(
+        self,
+        at_ms: int,
+        kind: int,
+        user: int,
+        streamer: int,
+        stream: int,
+        product: int,
+        number: int,
+        amount: int,
+        pieces: int,
+        gifts: int,
+        shares: int,
+    ) -> Event:
+        at = EPOCH + timedelta(milliseconds=at_ms)
+        if kind == Kind.BOUGHT:
+            return UserBought(
+                event_id=purchase_id(self._prefix, number),
+                at=at,
+                quantity=pieces,
+                amount=amount,
+                currency=self._currency,
+                **self._place(user, product, streamer, stream),
             )
-            for number, (user, streamer) in enumerate(zip(users.tolist(), streamers.tolist(), strict=True))
-        ]
+        event_id = f"sim-{self._prefix}-{next(self._numbers)}"
+        if kind in (Kind.VIEWED, Kind.CARTED):
+            opened = UserViewed if kind == Kind.VIEWED else UserCarted
+            return opened(event_id=event_id, at=at, **self._place(user, product, streamer, stream))
+        if kind == Kind.WATCHED:
+            return UserWatched(event_id=event_id, at=at, seconds=amount, **self._who(user, streamer, stream))
+        if kind == Kind.ENGAGED:
+            acts = (amount, pieces, gifts, shares)
+            return self._engaged(event_id, at, self._who(user, streamer, stream), acts)
+        if kind == Kind.REFUNDED:
+            purchase = purchase_id(self._prefix, number)
+            return UserRefunded(event_id=event_id, at=at, user_id=user_id(user), purchase_event_id=purchase)
+        if kind in (Kind.FOLLOWED, Kind.UNFOLLOWED):
+            event = UserFollowed if kind == Kind.FOLLOWED else UserUnfollowed
+            return event(event_id=event_id, at=at, user_id=user_id(user), streamer_id=streamer_id(streamer))
+        if kind in (Kind.STARTED, Kind.SHOWCASED, Kind.ENDED):
+            return self._of_stream(kind, event_id, at, streamer, stream, product)
+        return self._record(kind, event_id, at, user, streamer, product, amount)
 
-    def _unfollows(
-        self, pairs: tuple[Ints, Ints], midnight: datetime, rng: np.random.Generator
-    ) -> list[Event]:
-        users, streamers = pairs
-        at_ms = rng.integers(0, DAY_MS, size=len(users))
-        return [
-            UserUnfollowed(
-                event_id=self._id(),
-                at=midnight + timedelta(milliseconds=at),
-                user_id=f"user-{user}",
-                streamer_id=f"streamer-{streamer}",
-            )
-            for user, streamer, at in zip(users.tolist(), streamers.tolist(), at_ms.tolist(), strict=True)
-        ]
+    def _who(self, user: int, streamer: int, stream: int) -> dict[str, str]:
+        return {
+            "user_id": user_id(user),
+            "streamer_id": streamer_id(streamer),
+            "stream_id": stream_id(self._prefix, stream),
+        }
 
-    def _new_prices(self, midnight: datetime, rng: np.random.Generator) -> list[Event]:
-        """A few products get a new price at midnight, and with it a new record."""
-        changed = np.flatnonzero(rng.random(len(self._state.price)) < 0.005)
-        factor = rng.uniform(0.8, 1.15, size=len(changed))
-        self._state.price[changed] = np.maximum(1, (self._state.price[changed] * factor).astype(np.int64))
-        return [self._product(row, midnight) for row in changed.tolist()]
-
-    def _product(self, row: int, at: datetime) -> Event:
-        category, noun = list(CATEGORIES.items())[int(self._world.product_category[row])]
-        return ProductUpserted(
-            event_id=self._id(),
+    def _engaged(
+        self, event_id: str, at: datetime, who: dict[str, str], acts: tuple[int, int, int, int]
+    ) -> Event:
+        comments, likes, gifts, shares = acts
+        return UserEngaged(
+            event_id=event_id,
             at=at,
-            product_id=f"product-{row}",
-            name=f"{noun} {row}",
-            price=int(self._state.price[row]),
-            currency=self._market.currency,
+            comments=comments,
+            likes=likes,
+            gifts=gifts,
+            shares=shares,
+            **who,
+        )
+
+    def _place(self, user: int, product: int, streamer: int, stream: int) -> dict[str, str]:
+        is_outside = stream == NONE
+        return {
+            "user_id": user_id(user),
+            "product_id": product_id(product),
+            "streamer_id": NO_STREAM if is_outside else streamer_id(streamer),
+            "stream_id": NO_STREAM if is_outside else stream_id(self._prefix, stream),
+        }
+
+    def _of_stream(
+        self, kind: int, event_id: str, at: datetime, streamer: int, stream: int, product: int
+    ) -> Event:
+        place = {"streamer_id": streamer_id(streamer), "stream_id": stream_id(self._prefix, stream)}
+        if kind == Kind.SHOWCASED:
+            return ProductShowcased(event_id=event_id, at=at, product_id=product_id(product), **place)
+        event = StreamStarted if kind == Kind.STARTED else StreamEnded
+        return event(event_id=event_id, at=at, **place)
+
+    def _record(
+        self, kind: int, event_id: str, at: datetime, user: int, streamer: int, product: int, price: int
+    ) -> Event:
+        if kind == Kind.USER:
+            return UserUpserted(event_id=event_id, at=at, user_id=user_id(user), name=f"User {user}")
+        if kind == Kind.STREAMER:
+            name = f"{STREAMER_NAMES[streamer % len(STREAMER_NAMES)]}'s {self._specialty(streamer)}"
+            return StreamerUpserted(event_id=event_id, at=at, streamer_id=streamer_id(streamer), name=name)
+        category, noun = self._categories[int(self._world.product_category[product])]
+        return ProductUpserted(
+            event_id=event_id,
+            at=at,
+            product_id=product_id(product),
+            name=f"{noun} {product}",
+            price=price,
+            currency=self._currency,
             categories=(category,),
         )
 
-    def _id(self) -> str:
-        return f"sim-{self._prefix}-{next(self._numbers)}"
+    def _specialty(self, streamer: int) -> str:
+        """The category that most of the streamer's products are of."""
+        sold: Ints = self._world.product_category[self._world.catalogue[streamer]]
+        return self._categories[int(np.bincount(sold).argmax())][0]

@@ -1,14 +1,18 @@
 """The market's days as events in time order: a fixed number of days, or on and on at wall-clock time."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import islice
 
 import msgspec
 import numpy as np
 
 from graph_schema.events import Event
+from lsec.simulate.columns import join
+from lsec.simulate.day import Day, Run
 from lsec.simulate.emit import Emitter
-from lsec.simulate.market import Market, build_world
+from lsec.simulate.market import DAY_MS, Market
+from lsec.simulate.table import Kind, Table, in_time, of_day, of_follows, table
 
 
 def _utc_now() -> datetime:
@@ -19,12 +23,14 @@ def simulate(market: Market) -> Iterator[Event]:
     """Every event of the market, in time order; the same market gives the same events.
 
     The records of users, streamers and products and the first follows come on the day before `start_at`,
-    then `num_days` days. What would fall after the last day (a refund, a return) is left out.
+    then `num_days` days. What would fall after the last day (a refund, a return) is left out. One day is
+    held in memory at a time.
     """
-    run = _Run(market)
-    yield from run.records()
-    for _ in range(market.num_days):
-        yield from run.next_day()
+    run = Run(market)
+    emitter = Emitter(market, run.world, market.fingerprint)
+    yield from emitter.events(_records(run))
+    for day_table in _day_tables(islice(run.days(), market.num_days)):
+        yield from emitter.events(day_table)
 
 
 def live(market: Market, *, now: Callable[[], datetime] = _utc_now) -> Iterator[Event]:
@@ -33,33 +39,34 @@ def live(market: Market, *, now: Callable[[], datetime] = _utc_now) -> Iterator[
     The caller sets the pace. A second call goes on from the same end with event ids of its own, so what
     the market's own days left for later is forgotten: it would come again with every call.
     """
-    run = _Run(market)
-    run.records()
-    for _ in range(market.num_days):
-        run.next_day()
-    run.emitter.start_anew(f"{market.fingerprint}-live{int(now().timestamp() * 1000):x}")
-    while True:
-        for event in run.next_day():
+    run = Run(market)
+    days = run.days()
+    for _ in islice(days, market.num_days):
+        pass
+    emitter = Emitter(market, run.world, f"{market.fingerprint}-live{int(now().timestamp() * 1000):x}")
+    for day_table in _day_tables(days):
+        for event in emitter.events(day_table):
             yield msgspec.structs.replace(event, at=now())
 
 
-class _Run:
-    """A market on its way through the days."""
+def _day_tables(days: Iterator[Day]) -> Iterator[Table]:
+    """Each day's events in time order, with those that earlier ones left for it."""
+    later = join(Table, [])
+    for day in days:
+        now, later = in_time(join(Table, [later, of_day(day)]), day.midnight + DAY_MS)
+        yield now
 
-    def __init__(self, market: Market) -> None:
-        self._seed = market.seed
-        self._midnight = market.start_at.astimezone(UTC)
-        self._num_days = 0
-        world, state = build_world(market, np.random.default_rng([market.seed, 0]))
-        self.emitter = Emitter(market, world, state)
 
-    def records(self) -> list[Event]:
-        """The events of the day before the first."""
-        return self.emitter.records(self._midnight - timedelta(days=1))
-
-    def next_day(self) -> list[Event]:
-        """The events of the next day, in time order."""
-        rng = np.random.default_rng([self._seed, 1, self._num_days])
-        midnight = self._midnight + timedelta(days=self._num_days)
-        self._num_days += 1
-        return self.emitter.day(self._num_days, midnight, rng)
+def _records(run: Run) -> Table:
+    """Everyone and everything on the midnight of the day before the first, then the first follows."""
+    num_users, num_streamers, price = len(run.world.user_kind), len(run.world.streamer_taste), run.first_price
+    midnight = run.start - DAY_MS
+    return join(
+        Table,
+        [
+            table(Kind.PRODUCT, np.full(len(price), midnight), product=np.arange(len(price)), amount=price),
+            table(Kind.STREAMER, np.full(num_streamers, midnight), streamer=np.arange(num_streamers)),
+            table(Kind.USER, np.full(num_users, midnight), user=np.arange(num_users)),
+            of_follows(Kind.FOLLOWED, run.first_follows),
+        ],
+    )

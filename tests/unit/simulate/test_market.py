@@ -1,4 +1,4 @@
-"""The simulated market: the same for the same seed, in order, in the vocabulary, with what was planted."""
+"""The simulated market's events: the same for the same seed, in order, in the vocabulary."""
 
 import dataclasses
 from collections import Counter
@@ -16,13 +16,13 @@ from graph_schema.events import (
     ProductUpserted,
     StreamerUpserted,
     UserBought,
+    UserEngaged,
     UserRefunded,
     UserUpserted,
     UserViewed,
     UserWatched,
 )
 from lsec.simulate import Market, live, simulate
-from lsec.simulate.market import build_world, buys
 
 SMALL = Market(num_users=80, num_streamers=10, num_products=120, num_days=6)
 
@@ -97,18 +97,13 @@ def test_a_heartbeat_is_at_most_five_minutes(events: list[Event]) -> None:
     assert 1 <= min(seconds) <= max(seconds) == 300
 
 
-def test_following_and_watching_raise_the_chance_to_buy_by_what_was_planted() -> None:
-    market = Market(num_users=20_000, num_streamers=10, num_products=50)
-    world, state = build_world(market, np.random.default_rng(1))
-    user, product = np.arange(20_000), np.arange(20_000) % 50
-    without, with_both = np.zeros(20_000, np.bool_), np.ones(20_000, np.bool_)
-    state.follows[:] = False
-    neither = buys(market, world, state, user, product, without, np.random.default_rng(2))
-    state.follows[:] = True
-    both = buys(market, world, state, user, product, with_both, np.random.default_rng(2))
-    sold = np.isin(product, world.catalogue)
-    assert both[sold].mean() > 1.4 * neither[sold].mean()
-    assert np.all(both >= neither)
+def test_nothing_happens_in_a_stream_before_its_viewer_is_said_to_watch(events: list[Event]) -> None:
+    watching: set[tuple[str, str]] = set()
+    for event in events:
+        if isinstance(event, UserWatched):
+            watching.add((event.user_id, event.stream_id))
+        elif isinstance(event, UserViewed | UserEngaged | UserBought) and event.stream_id:
+            assert (event.user_id, event.stream_id) in watching
 
 
 def test_taste_can_be_learned_so_popularity_is_beaten_by_far() -> None:
@@ -145,11 +140,30 @@ def test_live_goes_on_at_the_time_of_asking_with_ids_of_its_own(events: list[Eve
     assert all(refund.purchase_event_id in purchases for refund in refunds)
 
 
-@pytest.mark.parametrize("wrong", [{"num_users": 0}, {"seed": -1}, {"start_at": datetime(2026, 1, 1)}])  # noqa: DTZ001 - the point
-def test_a_market_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must|needs"):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"num_users": 0}, "num_users must be from 1"),
+        ({"num_products": 10**9}, "num_products must be from 1 to 1,000,000"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"start_at": datetime(2026, 1, 1)}, "start_at needs a time zone"),  # noqa: DTZ001 - the point
+        ({"start_at": datetime(1999, 1, 1, tzinfo=UTC)}, "start_at must be from 2000-01-02"),
+        ({"start_at": datetime(9999, 12, 30, tzinfo=UTC)}, "start_at must be from 2000-01-02"),
+        ({"confounding": float("nan")}, "confounding must be from 0 to 2"),
+        ({"influence": 9.0}, "influence must be from -2 to 3"),
+        ({"bots": 0.6}, r"bots must be from 0 to 0\.5"),
+        ({"silenced": (30,)}, "silenced must name rows below 30"),
+    ],
+)
+def test_a_market_that_cannot_be_is_refused_by_name(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         Market(**wrong)  # type: ignore[arg-type] # mypy cannot see the keys
 
 
 def test_the_smallest_market_has_a_day() -> None:
     assert list(simulate(Market(num_users=1, num_streamers=1, num_products=1, num_days=1)))
+
+
+def test_a_market_of_one_streamer_and_bots_has_days() -> None:
+    for seed in range(3):
+        assert list(simulate(Market(seed=seed, num_users=5, num_streamers=1, num_products=3, bots=0.5)))

@@ -1,0 +1,1 @@
+"""Pure estimators of influence: rows in, tables out."""
