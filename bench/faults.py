@@ -9,6 +9,7 @@ It ends with 1 if an event was lost or counted twice, and if too little failed t
 written in any case; what a run that broke off did not come to is not in it.
 """
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,12 +35,10 @@ FAULTS: dict[str, Callable[[FaultyStack, float], int]] = {
     "outage": lambda faulty, seconds: faults.neo4j_outage(faulty, seconds / 3),
     "slow": faults.slow_neo4j,
     "full-disk": lambda faulty, seconds: after(seconds / 3, lambda: faults.full_disk(faulty, 100_000)),
-    "frozen": lambda faulty, seconds: after(
-        seconds / 3, lambda: beside_another(faulty, faults.frozen_ingester)
+    "frozen": lambda faulty, seconds: beside_another(
+        faulty, lambda second: faults.frozen_ingester(faulty, second, SENDING_SHARE * seconds)
     ),
-    "rivals": lambda faulty, seconds: beside_another(
-        faulty, lambda stack: faults.two_writers(stack, seconds)
-    ),
+    "rivals": lambda faulty, seconds: beside_another(faulty, lambda _: faults.two_writers(faulty, seconds)),
     "deploy": lambda faulty, seconds: after(seconds / 2, lambda: faults.deploy(faulty)),
     "commits": lambda faulty, seconds: faults.lost_commits(faulty, int(seconds / 3), within_s=seconds),
     "transactions": lambda faulty, seconds: faults.ended_transactions(
@@ -55,10 +54,10 @@ def after(seconds: float, fault: Callable[[], int]) -> int:
     return fault()
 
 
-def beside_another(faulty: FaultyStack, fault: Callable[[FaultyStack], int]) -> int:
+def beside_another(faulty: FaultyStack, fault: Callable[[subprocess.Popen[bytes]], int]) -> int:
     """Let a fault come while a second ingester stands by."""
-    with faulty.ingester_standing_by():
-        return fault(faulty)
+    with faulty.ingester_standing_by() as second:
+        return fault(second)
 
 
 def run(faulty: FaultyStack, figures: dict[str, float], minutes: float, fault: str, *, seed: int) -> Outcome:

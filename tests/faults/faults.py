@@ -3,6 +3,7 @@
 import contextlib
 import random
 import signal
+import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Collection
@@ -13,12 +14,10 @@ from lsec.core.event_log import LogKeys
 from tests.faults.commit_cutter import commit_cutter
 from tests.faults.faulty_stack import SECOND_INGESTER, FaultyStack, aof_bytes, wait_until
 from workers.graph import open_driver
-from workers.ingest.lease import EXPIRY_S
 
 MOST_KILLS_A_MINUTE = 4
 """Of one part: the supervisor gives a stack up after five."""
 LONGEST_REST_S = 30.0
-APPLIED = "Applied batch"
 FOUND_APPLIED = "Applied batch 0:"
 """A batch that the graph held already: of a commit whose answer was lost, or of the other ingester."""
 MOVED = "reading its position anew"
@@ -114,20 +113,28 @@ def deploy(faulty: FaultyStack) -> int:
     return len(deployed)
 
 
-def frozen_ingester(faulty: FaultyStack) -> int:
-    """The ingester stands still past its lease; the one that stands by takes over, and then both go on.
+def frozen_ingester(faulty: FaultyStack, second: subprocess.Popen[bytes], seconds: float) -> int:
+    """The ingester that drains stands still until its lease is lost and the other one has taken over.
 
-    It happened if the other one committed, and one of them then tried what was committed.
+    Then both go on, and it is the other one's turn, until one of them tried what the other had committed:
+    it takes one that had read a batch when it was stopped.
     """
-    before, num_committed = _num_by_second(faulty), faulty.num_committed()
-    num_outrun = _num_outrun(faulty)
-    # In the midst of the stream it stops with a batch, or gets one while it stands still.
-    wait_until(lambda: faulty.num_committed() > num_committed)
-    first = faulty.signal(faulty.ingester, signal.SIGSTOP)
-    time.sleep(EXPIRY_S + 3)
-    first.popen.send_signal(signal.SIGCONT)
-    time.sleep(3)
-    return min(_num_by_second(faulty) - before, _num_outrun(faulty) - num_outrun)
+    before, deadline = _num_outrun(faulty), time.monotonic() + seconds
+    turns = deque([faulty.child(faulty.ingester).popen, second])
+    with faulty.log_client() as log:
+        while time.monotonic() < deadline and _num_outrun(faulty) == before:
+            num_committed = faulty.num_committed()
+            turns[0].send_signal(signal.SIGSTOP)
+            try:
+                log.delete(LogKeys(0).ingester)
+                # In the midst of a commit it keeps the other one waiting.
+                with contextlib.suppress(TimeoutError):
+                    wait_until(lambda: faulty.num_committed() > num_committed, timeout_s=4)  # noqa: B023
+            finally:
+                turns[0].send_signal(signal.SIGCONT)
+            time.sleep(1)
+            turns.rotate()
+    return _num_outrun(faulty) - before
 
 
 def two_writers(faulty: FaultyStack, seconds: float) -> int:
@@ -141,11 +148,6 @@ def two_writers(faulty: FaultyStack, seconds: float) -> int:
             log.delete(LogKeys(0).ingester)
             time.sleep(0.05)
     return _num_outrun(faulty) - before
-
-
-def _num_by_second(faulty: FaultyStack) -> int:
-    """Batches that the second ingester committed."""
-    return faulty.num_lines(SECOND_INGESTER, APPLIED) - faulty.num_lines(SECOND_INGESTER, FOUND_APPLIED)
 
 
 def _num_outrun(faulty: FaultyStack) -> int:

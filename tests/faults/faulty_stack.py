@@ -132,12 +132,12 @@ class FaultyStack:
             process.wait()
 
     @contextlib.contextmanager
-    def ingester_standing_by(self) -> Iterator[None]:
+    def ingester_standing_by(self) -> Iterator[subprocess.Popen[bytes]]:
         """A second ingester of shard 0 that has started and waits for the lease."""
         before = self.num_lines(SECOND_INGESTER, STANDING_BY)
-        with self.second_ingester():
+        with self.second_ingester() as process:
             wait_until(lambda: self.num_lines(SECOND_INGESTER, STANDING_BY) > before)
-            yield
+            yield process
 
     def stream(self, ledger: Ledger, *, duration_s: float) -> Producers:
         """Producers that send the ledger over so many seconds, from now on."""

@@ -78,9 +78,14 @@ def test_a_full_disk_ends_the_log_server_but_loses_nothing(faulty: FaultyStack) 
 
 
 def test_an_ingester_that_was_frozen_past_its_lease_changes_nothing_twice(faulty: FaultyStack) -> None:
-    # Requests come so close that a read which is under way when it freezes does not end empty.
-    with faulty.ingester_standing_by():
-        _, num_outrun = survive(faulty, "frozen-", faults.frozen_ingester, num_events=9000, duration_s=16)
+    with faulty.ingester_standing_by() as second:
+        _, num_outrun = survive(
+            faulty,
+            "frozen-",
+            lambda stack: faults.frozen_ingester(stack, second, 20),
+            num_events=9000,
+            duration_s=16,
+        )
     assert num_outrun > 0
 
 
