@@ -41,8 +41,15 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/v1/users/{user_id:path}/data"): {Scope.ADMIN},
     ("GET", "/v1/erasures"): {Scope.ADMIN},
     ("GET", "/v1/erasures/{erasure_id}"): {Scope.ADMIN},
+    ("POST", "/v1/cypher"): {Scope.ANALYST},
+    ("DELETE", "/v1/cypher/{statement_id}"): {Scope.ANALYST},
     ("GET", "/v1/influence/leaderboard"): {Scope.ANALYST},
+    ("GET", "/v1/influence/attribution"): {Scope.ANALYST},
+    ("GET", "/v1/influence/lift"): {Scope.ANALYST},
     ("GET", "/v1/influence/product-streamers"): {Scope.ANALYST},
+    ("GET", "/v1/influence/spread"): {Scope.ANALYST},
+    ("GET", "/v1/influence/funnel"): {Scope.ANALYST},
+    ("GET", "/v1/influence/influencers"): {Scope.ANALYST},
     ("GET", "/v1/influence/paths"): {Scope.ANALYST},
 }
 

@@ -1,6 +1,8 @@
-// Whether the graph knows a user and a product: it tells "nothing found" from "no such thing".
+// Whether the graph knows a user, a product, a streamer and a stream: it tells "nothing found" from "no such thing".
 // mode: read
-// params: user_id, product_id
-// columns: is_user_known, is_product_known
-RETURN EXISTS { (:User {id: $user_id}) } AS is_user_known,
-       EXISTS { (:Product {id: $product_id}) } AS is_product_known
+// params: user_id, product_id, streamer_id, stream_id
+// columns: user_id, product_id, streamer_id, stream_id
+RETURN EXISTS { (:User {id: $user_id}) } AS user_id,
+       EXISTS { (:Product {id: $product_id}) } AS product_id,
+       EXISTS { (:Streamer {id: $streamer_id}) } AS streamer_id,
+       EXISTS { (:Stream {id: $stream_id}) } AS stream_id

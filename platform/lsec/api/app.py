@@ -10,6 +10,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from lsec.api.dependencies import AppState, Services
+from lsec.api.estimates import open_estimates
 from lsec.api.metrics import Metrics
 from lsec.api.openapi import describe_problems, operation_id, problems
 from lsec.api.problems import add_problem_handlers
@@ -17,12 +18,15 @@ from lsec.api.rate_limits import open_rate_limits
 from lsec.api.recommender import Recommender
 from lsec.api.request_ids import RequestIds
 from lsec.api.routes import (
+    attribution,
+    cypher,
     dead_letters,
     erasures,
     event_status,
     events,
     health,
     influence,
+    lift,
     live,
     recommendations,
     releases,
@@ -31,6 +35,7 @@ from lsec.api.routes import (
 )
 from lsec.api.routes import metrics as metrics_routes
 from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.cypher import CypherStore
 from lsec.api.stores.dead_letters import DeadLetterStore
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.event_log import EventLog, open_log
@@ -87,6 +92,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         releases,
         recommendations,
         influence,
+        attribution,
+        lift,
+        cypher,
         live,
         metrics_routes,
         dead_letters,
@@ -104,11 +112,14 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
     async with contextlib.AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings))
         log_client = await stack.enter_async_context(open_log(settings))
-        graph = Graph(await stack.enter_async_context(open_graph(settings)))
+        driver = await stack.enter_async_context(open_graph(settings))
+        graph = Graph(driver)
         sender = stack.enter_context(make_sender(settings))
         event_log = EventLog(log_client, settings)
         follower = ReleaseFollower(graph, settings)
         erasure_store = ErasureStore(ledger, event_log, settings)
+        statements = CypherStore(driver, log_client, ledger, erasure_store, settings)
+        stack.push_async_callback(statements.close)
         live_feed = LiveFeed(log_client, settings, leaving=lambda: erasure_store.leaving)
         await erasure_store.begin()
         for follow in (
@@ -135,6 +146,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             recommender=Recommender(graph, follower, erasure_store),
             metrics=metrics,
             live_feed=live_feed,
+            estimates=await stack.enter_async_context(open_estimates()),
+            statements=statements,
         )
 
 

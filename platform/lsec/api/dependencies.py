@@ -10,10 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AwareDatetime, Field
 
+from lsec.api.estimates import Estimates
 from lsec.api.metrics import Metrics
 from lsec.api.rate_limits import RateLimits
 from lsec.api.recommender import Recommender
 from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.cypher import CypherStore
 from lsec.api.stores.dead_letters import DeadLetterStore
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.event_log import EventLog
@@ -64,6 +66,8 @@ class Services:
     recommender: Recommender
     metrics: Metrics
     live_feed: LiveFeed
+    statements: CypherStore
+    estimates: Estimates
 
 
 class AppState(TypedDict):

@@ -15,6 +15,7 @@ _SAID: dict[int, str] = {
     401: "No API key, or one that is unknown or revoked",
     403: "The key's scope does not allow this",
     404: "There is no such thing",
+    406: "It is not to be had as any of the types accepted",
     409: "Its state does not allow this",
     413: "The body is too large",
     415: "The body's type or encoding is not read",

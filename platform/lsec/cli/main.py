@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from lsec.cli import (
     backup,
+    cypher,
     dead_letters,
     demo,
     evaluation,
@@ -81,7 +82,20 @@ def _options(
     pass
 
 
-for module in (demo, stack, backup, events, event_state, live, training, tune, serving, evaluation, prune):
+for module in (
+    demo,
+    stack,
+    backup,
+    events,
+    event_state,
+    live,
+    cypher,
+    training,
+    tune,
+    serving,
+    evaluation,
+    prune,
+):
     module.register(app)
 for name, module_app in (
     ("influence", influence.app),

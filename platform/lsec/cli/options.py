@@ -65,9 +65,14 @@ def api_url(settings: Settings) -> str:
     return f"http://{host}:{settings.api_port}"
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
+def zoned(moment: datetime) -> datetime:
     """The moment with a zone: UTC where none was given."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """As `zoned`, of a moment that may be left out."""
+    return None if moment is None else zoned(moment)
 
 
 @contextmanager

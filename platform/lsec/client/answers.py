@@ -217,9 +217,14 @@ class Erasures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a named query."""
+    """The result of a named query; `next` is the cursor of the rows that follow, where it has pages.
+
+    `details` are what an estimate tells beside its rows.
+    """
 
     query: str
     columns: list[str]
     rows: list[dict[str, Any]]
     parameters: dict[str, Any] = {}
+    next: str | None = None
+    details: dict[str, Any] = {}

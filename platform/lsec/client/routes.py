@@ -15,7 +15,6 @@ from lsec.client.answers import (
     Release,
     Releases,
     Slate,
-    Table,
     Training,
     Trainings,
 )
@@ -194,41 +193,6 @@ def recommendations(
     params = {"k": k, "include_bought": include_bought, "explain": explain}
     call = Call("GET", _path("/v1/users", user_id, "recommendations"), params)
     return fetch(call, Recommendations, patience_s=READ_PATIENCE_S)
-
-
-def leaderboard(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    category: str | None = None,
-    min_buyers: int = 1,
-    limit: int = 20,
-) -> Flow[Table]:
-    """Streamers by what was bought with them."""
-    return _influence(
-        "leaderboard",
-        _window(since, until) | {"category": category, "min_buyers": min_buyers, "limit": limit},
-    )
-
-
-def product_streamers(
-    product_id: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 20
-) -> Flow[Table]:
-    """The streamers behind one product."""
-    return _influence("product-streamers", _window(since, until) | {"product_id": product_id, "limit": limit})
-
-
-def paths(user_id: str, product_id: str, *, limit: int = 20) -> Flow[Table]:
-    """The ways from a user to a product."""
-    return _influence("paths", {"user_id": user_id, "product_id": product_id, "limit": limit})
-
-
-def _influence(name: str, params: dict[str, Parameter]) -> Flow[Table]:
-    return fetch(Call("GET", f"/v1/influence/{name}", params), Table, patience_s=READ_PATIENCE_S)
-
-
-def _window(since: datetime | None, until: datetime | None) -> dict[str, Parameter]:
-    return {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
 
 
 def _path(*parts: str) -> str:

@@ -7,7 +7,15 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from lsec.client import dead_letter_routes, live_routes, routes, sending, user_routes
+from lsec.client import (
+    cypher_routes,
+    dead_letter_routes,
+    influence_routes,
+    live_routes,
+    routes,
+    sending,
+    user_routes,
+)
 from lsec.client.exchange import Emit, Feed, Flow, Outcome
 from lsec.client.wire import AsyncWire, Wire
 from lsec.core.errors import InvalidInput
@@ -78,9 +86,14 @@ class Client:
     releases = _get(routes.releases)
     release = _get(routes.release)
     recommendations = _get(routes.recommendations)
-    leaderboard = _get(routes.leaderboard)
-    product_streamers = _get(routes.product_streamers)
-    paths = _get(routes.paths)
+    leaderboard = _get(influence_routes.leaderboard)
+    attribution = _get(influence_routes.attribution)
+    lift = _get(influence_routes.lift)
+    product_streamers = _get(influence_routes.product_streamers)
+    spread = _get(influence_routes.spread)
+    funnel = _get(influence_routes.funnel)
+    influencers = _get(influence_routes.influencers)
+    paths = _get(influence_routes.paths)
     erase_user = _get(user_routes.erase_user)
     erasure = _get(user_routes.erasure)
     erasures = _get(user_routes.erasures)
@@ -101,6 +114,8 @@ class Client:
     slates = _iterate(routes.slates)
     live_events = _iterate(live_routes.live_events)
     metrics = _get(live_routes.metrics)
+    cypher = _iterate(cypher_routes.cypher)
+    cancel_cypher = _get(cypher_routes.cancel_cypher)
 
     def run(self, flow: Flow[T]) -> T:
         """What a conversation returns."""
@@ -153,9 +168,14 @@ class AsyncClient:
     releases = _await(routes.releases)
     release = _await(routes.release)
     recommendations = _await(routes.recommendations)
-    leaderboard = _await(routes.leaderboard)
-    product_streamers = _await(routes.product_streamers)
-    paths = _await(routes.paths)
+    leaderboard = _await(influence_routes.leaderboard)
+    attribution = _await(influence_routes.attribution)
+    lift = _await(influence_routes.lift)
+    product_streamers = _await(influence_routes.product_streamers)
+    spread = _await(influence_routes.spread)
+    funnel = _await(influence_routes.funnel)
+    influencers = _await(influence_routes.influencers)
+    paths = _await(influence_routes.paths)
     erase_user = _await(user_routes.erase_user)
     erasure = _await(user_routes.erasure)
     erasures = _await(user_routes.erasures)
@@ -176,6 +196,8 @@ class AsyncClient:
     slates = _aiterate(routes.slates)
     live_events = _aiterate(live_routes.live_events)
     metrics = _await(live_routes.metrics)
+    cypher = _aiterate(cypher_routes.cypher)
+    cancel_cypher = _await(cypher_routes.cancel_cypher)
 
     async def run(self, flow: Flow[T]) -> T:
         """What a conversation returns."""

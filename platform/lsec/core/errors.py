@@ -8,6 +8,7 @@ LsecError
 ├── Unauthenticated         401
 ├── Forbidden               403
 ├── NotFound                404
+├── NotAcceptable           406  the answer is not to be had as what is asked for
 ├── Conflict                409
 ├── RateLimited             429  a key's requests are used up; carries retry_after_s
 ├── Overloaded              503  back-pressure; carries retry_after_s
@@ -85,6 +86,13 @@ class NotFound(LsecError):
 
     status = 404
     title = "Not found"
+
+
+class NotAcceptable(LsecError):
+    """The answer is not to be had in any type that the caller accepts."""
+
+    status = 406
+    title = "Not acceptable"
 
 
 class Conflict(LsecError):

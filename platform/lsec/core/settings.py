@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     rate_limit_read: str = Field("10000/second", pattern=_RATE, description="Requests of a read key")
     rate_limit_analyst: str = Field("100/second", pattern=_RATE, description="Requests of an analyst key")
     rate_limit_admin: str = Field("1000/second", pattern=_RATE, description="Requests of an admin key")
+    cypher_timeout_s: float = Field(5.0, ge=0.1, le=60, description="Longest time of an ad-hoc statement")
+    cypher_max_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most rows of an ad-hoc statement")
+    cypher_max_mb: int = Field(16, ge=1, le=256, description="Largest answer to an ad-hoc statement")
     retention_days: int = Field(
         0, ge=0, le=36_500, description="What users did is pruned after so many days; 0 keeps it"
     )

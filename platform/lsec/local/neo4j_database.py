@@ -14,12 +14,15 @@ USER = "neo4j"
 SET_PASSWORD = f"ALTER USER {USER} SET PASSWORD $password CHANGE NOT REQUIRED"
 
 
-def database_settings(bolt_port: int, page_cache_mb: int) -> dict[str, str]:
+def database_settings(bolt_port: int, *, page_cache_mb: int, heap_mb: int) -> dict[str, str]:
     """Neo4j's own settings.
 
     Without the `internal.` one Bolt waits twice five seconds at shutdown, after the databases are
     already closed. Kept transaction logs are bounded: by default they grow to 2 GB. Failed logins never
     lock the user out: the password cannot be guessed, and a lock would let anyone stop the platform.
+
+    No transaction may take more than a third of the heap: one statement of an analyst must leave the
+    ingester what it needs.
     """
     address = f"{LOOPBACK}:{bolt_port}"
     return {
@@ -27,6 +30,7 @@ def database_settings(bolt_port: int, page_cache_mb: int) -> dict[str, str]:
         "server.bolt.listen_address": address,
         "server.bolt.advertised_address": address,
         "server.memory.pagecache.size": f"{page_cache_mb}m",
+        "db.memory.transaction.max": f"{heap_mb // 3}m",
         "dbms.security.auth_enabled": "true",
         "dbms.security.auth_max_failed_attempts": "0",
         "dbms.security.auth_minimum_password_length": "32",

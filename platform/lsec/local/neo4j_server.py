@@ -31,7 +31,9 @@ def serve(arguments: argparse.Namespace, password: str) -> None:
     options = jvm_options(arguments.heap_mb)
     jars = jar_files(arguments.jars)
     jpype.startJVM(*options, jvmpath=str(jvm_library()), classpath=jars, interrupt=False)
-    settings = database_settings(arguments.bolt_port, arguments.page_cache_mb)
+    settings = database_settings(
+        arguments.bolt_port, page_cache_mb=arguments.page_cache_mb, heap_mb=arguments.heap_mb
+    )
     service = start_database(arguments.home, settings, password)
     log.info("Neo4j answers on bolt://%s:%d", LOOPBACK, arguments.bolt_port)
     signal.sigwait(STOP_SIGNALS)

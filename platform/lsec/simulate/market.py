@@ -34,10 +34,10 @@ class Market:
     """What decides a market: the same values give the same events, byte for byte, on one machine."""
 
     seed: int = 7
-    num_users: int = 300
+    num_users: int = 400
     num_streamers: int = 30
     num_products: int = 600
-    num_days: int = 12
+    num_days: int = 14
     start_at: datetime = datetime(2025, 6, 2, tzinfo=UTC)
     currency: str = "USD"
     taste_effect: float = 4.0

@@ -16,7 +16,16 @@ from lsec.cli.main import app
 from lsec.local.processes import StackRecord, record_of, write_record
 
 GROUPS = {
-    "influence": {"leaderboard", "product-streamers", "paths"},
+    "influence": {
+        "leaderboard",
+        "attribution",
+        "lift",
+        "product-streamers",
+        "spread",
+        "funnel",
+        "influencers",
+        "paths",
+    },
     "releases": {"list", "show", "slates"},
     "keys": {"create", "list", "revoke"},
     "dead-letters": {"list", "show", "fix", "replay", "purge"},

@@ -1,69 +1,57 @@
-"""Who influences whom: three named queries on the graph."""
+"""Who influences whom: named queries on the graph, as tables."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
 
 from graph_schema.queries import load_query
-from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.api.dependencies import (
-    FIRST_MOMENT,
-    ID_PATTERN,
-    LAST_MOMENT,
-    Moment,
-    Services,
-    ServicesDep,
-    json_response,
-    requires,
-)
+from lsec.api.dependencies import Services, ServicesDep, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S
+from lsec.api.tables import (
+    TABLE_RESPONSES,
+    Category,
+    Cursor,
+    GraphIdQuery,
+    Limit,
+    Since,
+    Table,
+    Until,
+    Wanted,
+    cursor_of,
+    place_of,
+    table_response,
+    window_of,
+)
 from lsec.core.errors import NotFound
 from lsec.core.ledger import Scope
 
-router = APIRouter(prefix="/v1/influence", tags=["influence"], dependencies=[requires(Scope.ANALYST)])
+router = APIRouter(
+    prefix="/v1/influence",
+    tags=["influence"],
+    dependencies=[requires(Scope.ANALYST)],
+    responses=TABLE_RESPONSES,
+)
 
-GraphIdQuery = Annotated[str, Query(max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
-Since = Annotated[Moment | None, Query(description="Purchases at or after this time")]
-Until = Annotated[Moment | None, Query(description="Purchases before this time")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Most rows")]
-
-
-class Table(BaseModel):
-    """A query's answer: the columns in order, and a row for each result."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "query": "leaderboard",
-                "parameters": {"since": None, "until": None, "category": None, "min_buyers": 1, "limit": 20},
-                "columns": ["streamer_id", "name", "buyers", "purchases", "amount"],
-                "rows": [{"streamer_id": "s1", "name": "Ann", "buyers": 9, "purchases": 12, "amount": 23988}],
-            }
-        }
-    )
-    query: str
-    parameters: dict[str, Any]
-    columns: list[str]
-    rows: list[dict[str, Any]]
+ManyRows = Annotated[int, Query(ge=1, le=10_000, description="Most rows")]
 
 
 @router.get("/leaderboard", summary="Streamers by the users who bought through them", response_model=Table)
 async def get_leaderboard(
     services: ServicesDep,
+    wanted: Wanted,
     *,
     since: Since = None,
     until: Until = None,
-    category: Annotated[str | None, Query(max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)] = None,
+    category: Category = None,
     min_buyers: Annotated[int, Query(ge=1)] = 1,
     limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> Response:
-    """Rank streamers by buyers, with purchases, amount and the share of buyers who follow them.
+    """Rank streamers by buyers, with whom they reached, and what of that came to a cart and a purchase.
 
-    A purchase counts for the streamer that it names; refunded ones are left out.
+    A purchase counts for the streamer that it names; refunded ones stand apart. Views, carts and watching
+    are counted by UTC day: exact for windows of whole days. `next` is the cursor of the rows that follow.
     """
     asked = {
         "since": since,
@@ -72,7 +60,13 @@ async def get_leaderboard(
         "min_buyers": min_buyers,
         "limit": limit,
     }
-    return await _answer(services, "leaderboard", asked, **_window(since, until), category=category or "")
+    after = place_of(cursor, int, int, str)
+    resolved: dict[str, Any] = window_of(since, until)
+    resolved |= {"category": category or "", "after": after, "limit": limit + 1}
+    rows = await _rows(services, "leaderboard", asked | resolved)
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = cursor_of([last["buyers"], last["purchases"], last["streamer_id"]]) if last else None
+    return _table(wanted, "leaderboard", asked, rows[:limit], next=following)
 
 
 @router.get(
@@ -83,6 +77,7 @@ async def get_leaderboard(
 )
 async def get_product_streamers(
     services: ServicesDep,
+    wanted: Wanted,
     product_id: GraphIdQuery,
     *,
     since: Since = None,
@@ -91,40 +86,120 @@ async def get_product_streamers(
 ) -> Response:
     """Show who sells the product or had purchases of it, with their buyers and how many follow."""
     asked = {"product_id": product_id, "since": since, "until": until, "limit": limit}
-    return await _answer(services, "product-streamers", asked, **_window(since, until))
+    return await _answer(services, wanted, "product-streamers", asked, **window_of(since, until))
+
+
+@router.get(
+    "/spread",
+    summary="How a product spreads over streamers and days",
+    response_model=Table,
+    responses=problems(404),
+)
+async def get_spread(
+    services: ServicesDep,
+    wanted: Wanted,
+    product_id: GraphIdQuery,
+    *,
+    since: Since = None,
+    until: Until = None,
+    limit: ManyRows = 1000,
+) -> Response:
+    """Count the product's views, carts and purchases for each UTC day and each streamer, '' for none.
+
+    Refunded purchases stand apart. Exact for windows of whole days.
+    """
+    asked = {"product_id": product_id, "since": since, "until": until, "limit": limit}
+    return await _answer(services, wanted, "spread", asked, **window_of(since, until))
+
+
+@router.get(
+    "/funnel",
+    summary="A stream, minute by minute",
+    response_model=Table,
+    responses=problems(404),
+)
+async def get_funnel(
+    services: ServicesDep,
+    wanted: Wanted,
+    stream_id: GraphIdQuery,
+    *,
+    since: Since = None,
+    until: Until = None,
+    limit: ManyRows = 1440,
+) -> Response:
+    """Count who joined the stream, and views, carts and purchases in it, in each minute with any of them.
+
+    Purchases are those made, refunded later or not.
+    """
+    asked = {"stream_id": stream_id, "since": since, "until": until, "limit": limit}
+    return await _answer(services, wanted, "funnel", asked, **window_of(since, until))
+
+
+@router.get(
+    "/influencers",
+    summary="The streamers behind a user's purchases",
+    response_model=Table,
+    responses=problems(404),
+)
+async def get_influencers(
+    services: ServicesDep,
+    wanted: Wanted,
+    user_id: GraphIdQuery,
+    *,
+    since: Since = None,
+    until: Until = None,
+    category: Category = None,
+    limit: Limit = 20,
+) -> Response:
+    """Show the streamers whom the user's purchases name, followed by those followed, watched or viewed."""
+    _check_not_hidden(services, user_id)
+    asked = {"user_id": user_id, "since": since, "until": until, "category": category, "limit": limit}
+    resolved = window_of(since, until)
+    return await _answer(services, wanted, "influencers", asked, **resolved, category=category or "")
 
 
 @router.get(
     "/paths", summary="The paths from a user to a product", response_model=Table, responses=problems(404)
 )
 async def get_paths(
-    services: ServicesDep, user_id: GraphIdQuery, product_id: GraphIdQuery, *, limit: Limit = 20
+    services: ServicesDep,
+    wanted: Wanted,
+    user_id: GraphIdQuery,
+    product_id: GraphIdQuery,
+    *,
+    limit: Limit = 20,
 ) -> Response:
     """Show how a user is connected to a product: `nodes` and the `relationships` between them."""
-    if user_id in services.erasures.hidden:
-        raise _no_user(user_id)
+    _check_not_hidden(services, user_id)
     asked = {"user_id": user_id, "product_id": product_id, "limit": limit}
-    return await _answer(services, "paths", asked)
+    return await _answer(services, wanted, "paths", asked)
 
 
-def _window(since: datetime | None, until: datetime | None) -> dict[str, datetime]:
-    window = {"since": since or FIRST_MOMENT, "until": until or LAST_MOMENT}
-    if window["since"] >= window["until"]:
-        reason = "since must be before until"
-        raise RequestValidationError([{"loc": ("query", "until"), "msg": reason, "type": "value_error"}])
-    return window
-
-
-async def _answer(services: Services, route: str, asked: dict[str, Any], **resolved: Any) -> Response:
+async def _answer(
+    services: Services, wanted: str, route: str, asked: dict[str, Any], **resolved: Any
+) -> Response:
     """The table of the route's query; `resolved` stands in for what was not asked for."""
-    name = f"influence/{route.replace('-', '_')}"
-    rows = await services.graph.rows(name, timeout_s=ANALYSIS_TIMEOUT_S, **asked | resolved)
+    rows = await _rows(services, route, asked | resolved)
     # The graph may still hold users who are to be forgotten.
     rows = [row for row in rows if _alike(row) not in services.erasures.hidden]
-    if not rows and "product_id" in asked:
-        await _check_known(services, asked.get("user_id"), asked["product_id"])
-    columns = load_query(name).columns
-    return json_response({"query": route, "parameters": asked, "columns": columns, "rows": rows})
+    if not rows:
+        await _check_known(services, asked)
+    return _table(wanted, route, asked, rows)
+
+
+async def _rows(services: Services, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    return await services.graph.rows(_query(route), timeout_s=ANALYSIS_TIMEOUT_S, **parameters)
+
+
+def _table(
+    wanted: str, route: str, asked: dict[str, Any], rows: list[dict[str, Any]], **members: Any
+) -> Response:
+    columns = load_query(_query(route)).columns
+    return table_response(wanted, route, parameters=asked, columns=columns, rows=rows, **members)
+
+
+def _query(route: str) -> str:
+    return f"influence/{route.replace('-', '_')}"
 
 
 def _alike(row: dict[str, Any]) -> str:
@@ -132,15 +207,20 @@ def _alike(row: dict[str, Any]) -> str:
     return str(row["nodes"][2]) if row.get("path") == "user alike" else ""
 
 
-async def _check_known(services: Services, user_id: str | None, product_id: str) -> None:
-    known = await services.graph.rows(
-        "lookups/known", timeout_s=ANALYSIS_TIMEOUT_S, user_id=user_id or "", product_id=product_id
-    )
-    if not known[0]["is_product_known"]:
-        raise NotFound(f"There is no product {product_id!r}.", field="product_id")
-    if user_id is not None and not known[0]["is_user_known"]:
-        raise _no_user(user_id)
+async def _check_known(services: Services, asked: dict[str, Any]) -> None:
+    """NotFound for the first that the graph does not know of the ids that are asked for."""
+    query = "lookups/known"
+    ids = {field: asked.get(field, "") for field in load_query(query).parameters}
+    known = (await services.graph.rows(query, timeout_s=ANALYSIS_TIMEOUT_S, **ids))[0]
+    for field in ("product_id", "user_id", "streamer_id", "stream_id"):
+        if field in asked and not known[field]:
+            raise _unknown(field, asked[field])
 
 
-def _no_user(user_id: str) -> NotFound:
-    return NotFound(f"There is no user {user_id!r}.", field="user_id")
+def _check_not_hidden(services: Services, user_id: str) -> None:
+    if user_id in services.erasures.hidden:
+        raise _unknown("user_id", user_id)
+
+
+def _unknown(field: str, id_: str) -> NotFound:
+    return NotFound(f"There is no {field.removesuffix('_id')} {id_!r}.", field=field)

@@ -15,9 +15,14 @@ ANALYSIS_TIMEOUT_S = 30.0
 
 def open_graph(settings: Settings) -> neo4j.AsyncDriver:
     """A driver for the platform's graph; it connects when first used."""
+    return driver_at(settings.neo4j_url, settings)
+
+
+def driver_at(url: str, settings: Settings) -> neo4j.AsyncDriver:
+    """A driver with the platform's login for an address of its Neo4j."""
     password = settings.neo4j_password.get_secret_value()
     return neo4j.AsyncGraphDatabase.driver(
-        settings.neo4j_url,
+        url,
         auth=(settings.neo4j_user, password) if password else None,
         connection_timeout=3.0,
         connection_acquisition_timeout=5.0,
@@ -41,11 +46,26 @@ class Graph:
         except (ServiceUnavailable, SessionExpired):
             return await self._run(statement, parameters)
 
+    async def lists(self, name: str, *, timeout_s: float, **parameters: Any) -> dict[str, list[Any]]:
+        """The one record of a named read query whose columns are long lists, as they come off the wire."""
+        query = load_query(name)
+        assert query.mode == "read"
+        statement = neo4j.Query(query.text, timeout=timeout_s)
+        try:
+            records = await self._run_raw(statement, parameters)
+        except (ServiceUnavailable, SessionExpired):
+            records = await self._run_raw(statement, parameters)
+        # `data` would go through every value of the lists.
+        return dict(zip(query.columns, records[0].values(), strict=True))
+
     async def _run(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return [record.data() for record in await self._run_raw(statement, parameters)]
+
+    async def _run_raw(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[neo4j.Record]:
         # An auto-commit transaction takes one round trip, where a managed one takes three.
         async with self._driver.session(default_access_mode=neo4j.READ_ACCESS, fetch_size=-1) as session:
             result = await session.run(statement, parameters)
-            return await result.data()
+            return [record async for record in result]
 
     async def stream(
         self, name: str, *, timeout_s: float, **parameters: Any

@@ -1,0 +1,189 @@
+"""Lift: what watching a streamer added to the purchases of those who did, against comparable users."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Response
+
+from graph_schema.events import epoch_ms
+from lsec.api.dependencies import FIRST_MOMENT, Moment, ServicesDep, requires
+from lsec.api.openapi import problems
+from lsec.api.stores.touches import all_streamers, num_users, product_categories, purchases_and_touches
+from lsec.api.tables import (
+    DURATION_PATTERN,
+    TABLE_RESPONSES,
+    GraphIdQuery,
+    Table,
+    Wanted,
+    duration_of,
+    invalid,
+    table_response,
+    window_of,
+)
+from lsec.core.comparison import Interval
+from lsec.core.errors import NotFound
+from lsec.core.ledger import Scope
+from lsec.influence.exposure import WASHOUT_MS, Windows
+from lsec.influence.lift import Effect
+from lsec.influence.rows import Purchases
+from lsec.influence.streamer_lift import StreamerLift, streamer_lift
+
+router = APIRouter(
+    prefix="/v1/influence",
+    tags=["influence"],
+    dependencies=[requires(Scope.ANALYST)],
+    responses=TABLE_RESPONSES,
+)
+
+COLUMNS = (
+    "period",
+    "measure",
+    "exposed",
+    "comparable",
+    "effect",
+    "low",
+    "high",
+    "relative_effect",
+    "naive_effect",
+)
+
+
+@router.get(
+    "/lift",
+    summary="What watching a streamer added to purchases",
+    response_model=Table,
+    responses=problems(400, 404),
+)
+async def get_lift(
+    services: ServicesDep,
+    wanted: Wanted,
+    streamer_id: GraphIdQuery,
+    since: Annotated[Moment, Query(description="Who watched from then on is exposed")],
+    until: Annotated[Moment, Query(description="Who watched before is exposed; purchases count up to then")],
+    *,
+    known: Annotated[
+        str,
+        Query(pattern=rf"^{DURATION_PATTERN}$", description="Length of the time from which users are known"),
+    ] = "4w",
+    placebo: Annotated[
+        str | None,
+        Query(
+            pattern=rf"^{DURATION_PATTERN}$",
+            description="Length of the time just before, in which nothing can be found; as the window's own",
+        ),
+    ] = None,
+) -> Response:
+    """Compare the users who watched the streamer with users who did not and were alike before.
+
+    The exposure adds `effect` to the share of users who buy and to purchases per user, with 95 % between
+    `low` and `high`, refunds left out; `naive_effect` compares with everybody. The placebo's rows are the
+    same from a time before the exposure, where the effect should be none. `details` has the users that
+    were compared, their balance, and `reasons` against believing the estimate.
+    """
+    asked = {
+        "streamer_id": streamer_id,
+        "since": since,
+        "until": until,
+        "known": known,
+        "placebo": placebo,
+    }
+    window = window_of(since, until)
+    begins = _begins(window["since"], window["until"], duration_of(known), placebo)
+    streamers = await all_streamers(services.graph)
+    row = streamers.indexes.get(streamer_id)
+    if row is None:
+        raise NotFound(f"There is no streamer {streamer_id!r}.", field="streamer_id")
+    purchases, touches = await purchases_and_touches(
+        services.graph,
+        streamers,
+        since=begins["known"],
+        until=window["until"],
+        touches_since=min(begins["known"], begins["placebo"] - timedelta(milliseconds=WASHOUT_MS)),
+        follows_since=FIRST_MOMENT,
+        in_shop=True,
+    )
+    found = await services.estimates.run(
+        streamer_lift,
+        row,
+        _kept(purchases),
+        touches,
+        product_category=await product_categories(services.graph),
+        num_users=await num_users(services.graph),
+        windows=Windows(
+            known_since=epoch_ms(begins["known"]),
+            placebo_since=epoch_ms(begins["placebo"]),
+            since=epoch_ms(window["since"]),
+            until=epoch_ms(window["until"]),
+        ),
+    )
+    details = _details(found)
+    return table_response(
+        wanted, "lift", parameters=asked, columns=COLUMNS, rows=_rows(found), details=details
+    )
+
+
+def _begins(since: datetime, until: datetime, known: timedelta, placebo: str | None) -> dict[str, datetime]:
+    """When the placebo begins, and the time before it from which users are known."""
+    length = until - since if placebo is None else duration_of(placebo)
+    if since - FIRST_MOMENT <= length + known:
+        raise invalid("since", "there is no time before it for the placebo and what is known")
+    return {"known": since - length - known, "placebo": since - length}
+
+
+def _kept(purchases: Purchases) -> Purchases:
+    """The purchases that were not refunded."""
+    kept = ~purchases.is_refunded
+    return Purchases(**{name: getattr(purchases, name)[kept] for name in purchases.__slots__})
+
+
+def _rows(found: StreamerLift) -> list[dict[str, Any]]:
+    lift = found.lift
+    added = lift.incremental_purchases
+    rows = [
+        _effect_row("exposure", "buy rate", lift.buy_rate),
+        _effect_row("exposure", "purchases per user", lift.purchases),
+        ("exposure", "incremental purchases", None, None, *_bounds(added), None, None),
+        _effect_row("placebo", "buy rate", lift.placebo_buy_rate),
+        _effect_row("placebo", "purchases per user", lift.placebo_purchases),
+    ]
+    return [{name: _finite(value) for name, value in zip(COLUMNS, row, strict=True)} for row in rows]
+
+
+def _effect_row(period: str, measure: str, effect: Effect) -> tuple[Any, ...]:
+    bounds = _bounds(effect.att)
+    means = (effect.exposed, effect.comparable)
+    return (period, measure, *means, *bounds, effect.relative, effect.naive_difference)
+
+
+def _bounds(interval: Interval) -> tuple[float, float, float]:
+    return interval.mean, interval.low, interval.high
+
+
+def _finite(value: Any) -> Any:
+    """The value, null for what is not to be had: too few users have no bounds."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _details(found: StreamerLift) -> dict[str, Any]:
+    lift = found.lift
+    return {
+        "is_believable": lift.is_believable,
+        "reasons": list(lift.reasons),
+        "num_exposed": lift.num_exposed,
+        "num_unexposed": lift.num_unexposed,
+        "num_exposed_left_out": lift.num_exposed_left_out,
+        "effective_unexposed": round(lift.effective_unexposed, 1),
+        "num_watched_before": found.num_watched_before,
+        "num_unknown": found.num_unknown,
+        "balance": [
+            {
+                "covariate": row.name,
+                "exposed": row.exposed,
+                "unexposed": row.unexposed,
+                "difference_before": _finite(row.difference_before),
+                "difference_after": _finite(row.difference_after),
+            }
+            for row in lift.balance
+        ],
+    }
