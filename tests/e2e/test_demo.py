@@ -23,7 +23,7 @@ def test_the_demo_runs_the_whole_loop_and_leaves_nothing_running(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"user-\d+ · slate · release rel_", done.stdout)) == 3
     assert "whom you follow" in done.stdout
-    assert "share_of_buyers_who_follow" in done.stdout
+    assert "repeat_rate" in done.stdout
     assert re.search(r"LSEC_API_KEY=lsec_\S+", done.stdout)
     assert all(service.state == "gone" for service in stack_status(tmp_path / "demo"))
     assert stop_recorded(tmp_path / "demo") == []

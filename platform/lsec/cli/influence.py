@@ -38,13 +38,11 @@ LEADERBOARD_COLUMNS = (
     "reach",
     "click_rate",
     "view_to_cart",
-    "cart_to_buy",
     "buyers",
     "purchases",
     "amount",
     "average_order",
     "new_followers",
-    "refunds",
     "repeat_rate",
 )
 """Those of which a terminal has room for; --json has all."""
@@ -74,7 +72,7 @@ def leaderboard(
             limit=limit,
             cursor=cursor,
         )
-    show(table, as_json=as_json, plot_file=plot_file, columns=LEADERBOARD_COLUMNS)
+    show(table, as_json=as_json, plot_file=plot_file)
 
 
 @app.command(epilog="Example: lsec influence attribution --window 24h --model linear --model markov")
@@ -251,16 +249,10 @@ def paths(
     show(table, as_json=as_json, plot_file=plot_file)
 
 
-def show(
-    table: Table,
-    *,
-    as_json: bool,
-    plot_file: Path | None = None,
-    columns: tuple[str, ...] = (),
-) -> None:
-    """Prints the result of a named query, or the given ones of its columns, and draws it if that is asked."""
+def show(table: Table, *, as_json: bool, plot_file: Path | None = None) -> None:
+    """Prints the result of a named query, and draws it if that is asked; JSON has all of its columns."""
     _draw(table, plot_file)
-    names = columns or tuple(table.columns)
+    names = LEADERBOARD_COLUMNS if table.query == "leaderboard" else tuple(table.columns)
     if as_json:
         print_json(table)
     elif table.rows:
