@@ -53,6 +53,11 @@ def epoch_ms(moment: datetime) -> int:
     return (moment - _UNIX_EPOCH) // _MILLISECOND
 
 
+def moment_of(ms: int) -> datetime:
+    """The moment so many milliseconds after 1970."""
+    return _UNIX_EPOCH + ms * _MILLISECOND
+
+
 class Envelope(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every event carries beside its own fields."""
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import redis
 from sqlalchemy import ColumnElement, Engine, delete, select, text, update
 from sqlalchemy.orm import Session
 
+from graph_schema.events import moment_of
 from lsec.core.erasures import erasing_event
 from lsec.core.event_log import decode_event
 from lsec.core.ledger import AuditRecord, DeadLetter, Erasure, Training, TrainingStatus, utc_now
@@ -153,10 +154,10 @@ class Upkeep:
         oldest_change_ms = event_log.oldest_change_ms()
         for erasure in erasures:
             if (held_ms := held.get(erasure.user_id or "")) is not None:
-                until = max(_moment(held_ms) + kept, utc_now())
+                until = max(moment_of(held_ms) + kept, utc_now())
                 self._wait(erasure, f"the event log until {until:%H:%M:%S} UTC or later, kept for {kept}")
             assert erasure.committed_at is not None
-            if oldest_change_ms is not None and _moment(oldest_change_ms) <= erasure.committed_at:
+            if oldest_change_ms is not None and moment_of(oldest_change_ms) <= erasure.committed_at:
                 self._wait(erasure, "the stream of changes, kept for some minutes")
 
     def _keep(self, erasure: Erasure) -> None:
@@ -243,7 +244,3 @@ def _has_journal(engine: Engine) -> bool:
 
 def _users(erasures: Sequence[Erasure]) -> list[str]:
     return [erasure.user_id for erasure in erasures if erasure.user_id is not None]
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -122,15 +122,23 @@ class RequiresScope:
         return sorted(granting, key=lambda scope: len(GRANTS[scope]))
 
 
+def wrong(reason: str, *place: str) -> dict[str, Any]:
+    """What is wrong at a place of the request, for a RequestValidationError."""
+    return {"type": "value_error", "loc": place, "msg": reason}
+
+
+def invalid(reason: str, *place: str) -> RequestValidationError:
+    """The error of a request that is wrong at one place, such as query and the name of a parameter."""
+    return RequestValidationError([wrong(reason, *place)])
+
+
 def _refuse_unknown_parameters(request: Request) -> None:
     """RequestValidationError for query parameters that the route does not declare, such as misspelt ones."""
     known = [field.alias for field in request.scope["route"].dependant.query_params]
     reason = f"there is no such parameter; known are: {', '.join(known)}" if known else "takes no parameters"
     unknown = dict.fromkeys(name for name in request.query_params if name not in known)
     if unknown:
-        raise RequestValidationError(
-            [{"type": "value_error", "loc": ("query", name[:MAX_SHOWN]), "msg": reason} for name in unknown]
-        )
+        raise RequestValidationError([wrong(reason, "query", name[:MAX_SHOWN]) for name in unknown])
 
 
 def requires(*scopes: Scope) -> Any:

@@ -8,14 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import Depends, Header, Query, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.api.dependencies import FIRST_MOMENT, ID_PATTERN, LAST_MOMENT, Moment, json_response
+from lsec.api.dependencies import (
+    FIRST_MOMENT,
+    ID_PATTERN,
+    LAST_MOMENT,
+    Moment,
+    invalid,
+    json_response,
+    requires,
+)
 from lsec.api.openapi import problems
-from lsec.core.errors import NotAcceptable
+from lsec.core.errors import NotAcceptable, NotFound
+from lsec.core.ledger import Scope
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -55,11 +63,14 @@ class Table(BaseModel):
     rows: list[dict[str, Any]]
 
 
-TABLE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {CSV: {"schema": {"type": "string"}}}},
-    **problems(406),
-}
-"""The `responses` of routes that answer with tables."""
+def influence_router() -> APIRouter:
+    """A router of influence queries, each of which answers an analyst with a table."""
+    return APIRouter(
+        prefix="/v1/influence",
+        tags=["influence"],
+        dependencies=[requires(Scope.ANALYST)],
+        responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}, **problems(406)},
+    )
 
 
 def wanted_type(
@@ -106,7 +117,7 @@ def place_of(cursor: str | None, *kinds: type | tuple[type, ...]) -> list[Any] |
         place = None
     fits = isinstance(place, list) and len(place) == len(kinds)
     if not fits or not all(isinstance(value, kind) for value, kind in zip(place, kinds, strict=True)):
-        raise invalid("cursor", "this is no cursor of this query")
+        raise invalid("this is no cursor of this query", "query", "cursor")
     return list(place)
 
 
@@ -149,15 +160,15 @@ def window_of(since: datetime | None, until: datetime | None) -> dict[str, datet
         "until": (until or LAST_MOMENT).astimezone(UTC),
     }
     if window["since"] >= window["until"]:
-        raise invalid("until", "since must be before until")
+        raise invalid("since must be before until", "query", "until")
     return window
-
-
-def invalid(name: str, reason: str) -> RequestValidationError:
-    """What is wrong with a parameter of the query."""
-    return RequestValidationError([{"loc": ("query", name), "msg": reason, "type": "value_error"}])
 
 
 def duration_of(text: str) -> timedelta:
     """The length of a text of DURATION_PATTERN, such as 24h or 7d."""
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+def unknown(field: str, id_: str) -> NotFound:
+    """The error of an id that the graph does not know, by the name of its parameter."""
+    return NotFound(f"There is no {field.removesuffix('_id')} {id_!r}.", field=field)

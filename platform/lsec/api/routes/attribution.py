@@ -3,13 +3,12 @@
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
-from lsec.api.dependencies import ServicesDep, requires
+from lsec.api.dependencies import ServicesDep
 from lsec.api.stores.touches import Streamers, all_streamers, purchases_and_touches, touched_since
 from lsec.api.tables import (
     DURATION_PATTERN,
-    TABLE_RESPONSES,
     Category,
     Cursor,
     Since,
@@ -18,20 +17,15 @@ from lsec.api.tables import (
     Wanted,
     cursor_of,
     duration_of,
+    influence_router,
     place_of,
     table_response,
     window_of,
 )
-from lsec.core.ledger import Scope
 from lsec.influence.attribution import NOBODY, CreditTable, Model, attribute
 from lsec.influence.paths import IN_STREAM, Window
 
-router = APIRouter(
-    prefix="/v1/influence",
-    tags=["influence"],
-    dependencies=[requires(Scope.ANALYST)],
-    responses=TABLE_RESPONSES,
-)
+router = influence_router()
 
 COLUMNS = (
     "streamer_id",

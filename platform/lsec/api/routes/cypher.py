@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lsec.api.bodies import read_body
-from lsec.api.dependencies import LEDGER_ID_PATTERN, ServicesDep, json_response, requires
+from lsec.api.dependencies import LEDGER_ID_PATTERN, ServicesDep, invalid, json_response, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.cypher_running import Asked, Mode
 from lsec.api.stores.keys import Caller
@@ -113,17 +113,14 @@ def _asked(body: bytes, settings: Settings) -> Asked:
         ) from error
     try:
         if len(orjson.dumps(wanted.parameters)) > MAX_PARAMETER_BYTES:
-            raise _bad("parameters", f"they are larger than {MAX_PARAMETER_BYTES:,} bytes")
+            raise invalid(f"they are larger than {MAX_PARAMETER_BYTES:,} bytes", "body", "parameters")
     except (TypeError, ValueError) as error:
-        raise _bad("parameters", "a number is larger than 64 bits, or a text is no text") from error
+        reason = "a number is larger than 64 bits, or a text is no text"
+        raise invalid(reason, "body", "parameters") from error
     timeout_s = wanted.timeout_s or settings.cypher_timeout_s
     if timeout_s > settings.cypher_timeout_s:
-        raise _bad("timeout_s", f"at most {settings.cypher_timeout_s:g}")
+        raise invalid(f"at most {settings.cypher_timeout_s:g}", "body", "timeout_s")
     max_rows = wanted.max_rows or settings.cypher_max_rows
     if max_rows > settings.cypher_max_rows:
-        raise _bad("max_rows", f"at most {settings.cypher_max_rows:,}")
+        raise invalid(f"at most {settings.cypher_max_rows:,}", "body", "max_rows")
     return Asked(wanted.statement, wanted.parameters, wanted.mode, timeout_s, max_rows)
-
-
-def _bad(field: str, reason: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": ("body", field), "msg": reason}])

@@ -6,13 +6,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from graph_schema.events import Event
 from graph_schema.vocabulary import MAX_ID_LENGTH
 from lsec.api.bodies import read_body
-from lsec.api.dependencies import ID_PATTERN, LedgerId, Moment, ServicesDep, json_response, requires
+from lsec.api.dependencies import ID_PATTERN, LedgerId, Moment, ServicesDep, invalid, json_response, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.dead_letters import Selection
 from lsec.api.stores.keys import Caller
@@ -158,7 +157,7 @@ async def put_event(request: Request, services: ServicesDep, letter_id: LedgerId
     body = await read_body(request, max_bytes=MAX_EVENT_BYTES)
     event = _parse(body, request.headers.get("content-type", ""), services.settings)
     if letter.event_id and event.event_id != letter.event_id:
-        raise _invalid("event_id", f"must stay {letter.event_id}; send another event to POST /v1/events")
+        raise invalid(f"must stay {letter.event_id}; send another event to POST /v1/events", "event_id")
     return json_response(_whole(await services.dead_letters.fix(letter_id, event, key_id=caller.key_id)))
 
 
@@ -220,7 +219,7 @@ async def purge_dead_letters(
     """Drop letters for ever: those that a filter names, or all. Neither is an error, not all of them."""
     selection = Selection(state=state or "all", shard=shard, event_id=event_id, before=before)
     if not selection.clauses() and not everything:
-        raise _invalid("all", "give state, shard, event_id or before, or all=true to purge every dead letter")
+        raise invalid("give state, shard, event_id or before, or all=true to purge every dead letter", "all")
     return json_response(await services.dead_letters.purge(selection, key_id=caller.key_id))
 
 
@@ -228,12 +227,8 @@ def _parse(body: bytes, content_type: str, settings: Settings) -> Event:
     """The one event of the body; RequestValidationError naming the field that is wrong."""
     parsed = parse_body(body, content_type, now=utc_now(), currency=settings.currency, max_events=1)
     if parsed.rejected:
-        raise _invalid(parsed.rejected[0].field or "body", parsed.rejected[0].reason)
+        raise invalid(parsed.rejected[0].reason, parsed.rejected[0].field or "body")
     return parsed.events[0][1]
-
-
-def _invalid(field: str, reason: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": (field,), "msg": reason}])
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from graph_schema.queries import load_query
-from lsec.api.dependencies import Services, ServicesDep, requires
+from lsec.api.dependencies import Services, ServicesDep
 from lsec.api.openapi import problems
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S
 from lsec.api.tables import (
-    TABLE_RESPONSES,
     Category,
     Cursor,
     GraphIdQuery,
@@ -19,19 +18,14 @@ from lsec.api.tables import (
     Until,
     Wanted,
     cursor_of,
+    influence_router,
     place_of,
     table_response,
+    unknown,
     window_of,
 )
-from lsec.core.errors import NotFound
-from lsec.core.ledger import Scope
 
-router = APIRouter(
-    prefix="/v1/influence",
-    tags=["influence"],
-    dependencies=[requires(Scope.ANALYST)],
-    responses=TABLE_RESPONSES,
-)
+router = influence_router()
 
 ManyRows = Annotated[int, Query(ge=1, le=10_000, description="Most rows")]
 
@@ -214,13 +208,9 @@ async def _check_known(services: Services, asked: dict[str, Any]) -> None:
     known = (await services.graph.rows(query, timeout_s=ANALYSIS_TIMEOUT_S, **ids))[0]
     for field in ("product_id", "user_id", "streamer_id", "stream_id"):
         if field in asked and not known[field]:
-            raise _unknown(field, asked[field])
+            raise unknown(field, asked[field])
 
 
 def _check_not_hidden(services: Services, user_id: str) -> None:
     if user_id in services.erasures.hidden:
-        raise _unknown("user_id", user_id)
-
-
-def _unknown(field: str, id_: str) -> NotFound:
-    return NotFound(f"There is no {field.removesuffix('_id')} {id_!r}.", field=field)
+        raise unknown("user_id", user_id)

@@ -1,40 +1,32 @@
 """Lift: what watching a streamer added to the purchases of those who did, against comparable users."""
 
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
-from graph_schema.events import epoch_ms
-from lsec.api.dependencies import FIRST_MOMENT, Moment, ServicesDep, requires
+from graph_schema.events import epoch_ms, moment_of
+from lsec.api.dependencies import FIRST_MOMENT, Moment, ServicesDep, invalid
 from lsec.api.openapi import problems
 from lsec.api.stores.touches import all_streamers, num_users, product_categories, purchases_and_touches
 from lsec.api.tables import (
     DURATION_PATTERN,
-    TABLE_RESPONSES,
     GraphIdQuery,
     Table,
     Wanted,
     duration_of,
-    invalid,
+    influence_router,
     table_response,
+    unknown,
     window_of,
 )
 from lsec.core.comparison import Interval
-from lsec.core.errors import NotFound
-from lsec.core.ledger import Scope
 from lsec.influence.exposure import WASHOUT_MS, Windows
 from lsec.influence.lift import Effect
 from lsec.influence.rows import Purchases
 from lsec.influence.streamer_lift import StreamerLift, streamer_lift
 
-router = APIRouter(
-    prefix="/v1/influence",
-    tags=["influence"],
-    dependencies=[requires(Scope.ANALYST)],
-    responses=TABLE_RESPONSES,
-)
+router = influence_router()
 
 COLUMNS = (
     "period",
@@ -89,17 +81,25 @@ async def get_lift(
         "placebo": placebo,
     }
     window = window_of(since, until)
-    begins = _begins(window["since"], window["until"], duration_of(known), placebo)
+    windows = Windows.before(
+        epoch_ms(window["since"]),
+        epoch_ms(window["until"]),
+        known=duration_of(known),
+        placebo=None if placebo is None else duration_of(placebo),
+    )
+    if windows.known_since <= epoch_ms(FIRST_MOMENT):
+        raise invalid("there is no time before it for the placebo and what is known", "query", "since")
+    known_since = moment_of(windows.known_since)
     streamers = await all_streamers(services.graph)
     row = streamers.indexes.get(streamer_id)
     if row is None:
-        raise NotFound(f"There is no streamer {streamer_id!r}.", field="streamer_id")
+        raise unknown("streamer_id", streamer_id)
     purchases, touches = await purchases_and_touches(
         services.graph,
         streamers,
-        since=begins["known"],
+        since=known_since,
         until=window["until"],
-        touches_since=min(begins["known"], begins["placebo"] - timedelta(milliseconds=WASHOUT_MS)),
+        touches_since=min(known_since, moment_of(windows.placebo_since - WASHOUT_MS)),
         follows_since=FIRST_MOMENT,
         in_shop=True,
     )
@@ -110,25 +110,12 @@ async def get_lift(
         touches,
         product_category=await product_categories(services.graph),
         num_users=await num_users(services.graph),
-        windows=Windows(
-            known_since=epoch_ms(begins["known"]),
-            placebo_since=epoch_ms(begins["placebo"]),
-            since=epoch_ms(window["since"]),
-            until=epoch_ms(window["until"]),
-        ),
+        windows=windows,
     )
     details = _details(found)
     return table_response(
         wanted, "lift", parameters=asked, columns=COLUMNS, rows=_rows(found), details=details
     )
-
-
-def _begins(since: datetime, until: datetime, known: timedelta, placebo: str | None) -> dict[str, datetime]:
-    """When the placebo begins, and the time before it from which users are known."""
-    length = until - since if placebo is None else duration_of(placebo)
-    if since - FIRST_MOMENT <= length + known:
-        raise invalid("since", "there is no time before it for the placebo and what is known")
-    return {"known": since - length - known, "placebo": since - length}
 
 
 def _kept(purchases: Purchases) -> Purchases:

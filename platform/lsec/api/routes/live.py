@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from graph_schema.events import EVENT_TYPES
 from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.api.dependencies import ID_PATTERN, MAX_SHOWN, ServicesDep, requires
+from lsec.api.dependencies import ID_PATTERN, MAX_SHOWN, ServicesDep, invalid, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
 from lsec.api.stores.live_chunks import Wanted
@@ -73,4 +72,4 @@ def _check_types(types: Sequence[str]) -> None:
     for name in types:
         if name not in EVENT_TYPES:
             reason = f"{name[:MAX_SHOWN]!r} is no type of event; there are: {', '.join(EVENT_TYPES)}"
-            raise RequestValidationError([{"type": "value_error", "loc": ("query", "type"), "msg": reason}])
+            raise invalid(reason, "query", "type")

@@ -25,6 +25,7 @@ from lsec.api.dependencies import (
     LedgerId,
     Moment,
     ServicesDep,
+    invalid,
     json_response,
     requires,
 )
@@ -168,17 +169,13 @@ def parse_request(body: bytes) -> TrainingRequest:
     if request.model not in MODEL_NAMES:
         known = ", ".join(MODEL_NAMES)
         reason = f"there is no model {request.model[:60]!r}; known are: {known}"
-        raise _wrong("model", reason)
+        raise invalid(reason, "model")
     # What a preset says of the predictor only the worker can read: it refuses then.
     is_publishable = bool(request.preset) or can_be_published(request.model, request.hyperparameters)
     if request.publish and not is_publishable:
         reason = f"{request.model} cannot be published: {WHY_UNPUBLISHED}. {HOW_TO_PUBLISH}"
-        raise _wrong("publish", reason)
+        raise invalid(reason, "publish")
     return request
-
-
-def _wrong(field: str, reason: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": (field,), "msg": reason, "type": "value_error"}])
 
 
 @router.post(

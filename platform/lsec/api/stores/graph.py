@@ -37,31 +37,26 @@ class Graph:
         self._driver = driver
 
     async def rows(self, name: str, *, timeout_s: float, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of a named read query; it runs once more if a kept connection turns out to be lost."""
-        query = load_query(name)
-        assert query.mode == "read"
-        statement = neo4j.Query(query.text, timeout=timeout_s)
-        try:
-            return await self._run(statement, parameters)
-        except (ServiceUnavailable, SessionExpired):
-            return await self._run(statement, parameters)
+        """The rows of a named read query."""
+        return [record.data() for record in await self._records(name, timeout_s, parameters)]
 
     async def lists(self, name: str, *, timeout_s: float, **parameters: Any) -> dict[str, list[Any]]:
         """The one record of a named read query whose columns are long lists, as they come off the wire."""
+        records = await self._records(name, timeout_s, parameters)
+        # `data` would go through every value of the lists.
+        return dict(zip(load_query(name).columns, records[0].values(), strict=True))
+
+    async def _records(self, name: str, timeout_s: float, parameters: dict[str, Any]) -> list[neo4j.Record]:
+        """The records of a query, which runs once more if a kept connection turns out to be lost."""
         query = load_query(name)
         assert query.mode == "read"
         statement = neo4j.Query(query.text, timeout=timeout_s)
         try:
-            records = await self._run_raw(statement, parameters)
+            return await self._run(statement, parameters)
         except (ServiceUnavailable, SessionExpired):
-            records = await self._run_raw(statement, parameters)
-        # `data` would go through every value of the lists.
-        return dict(zip(query.columns, records[0].values(), strict=True))
+            return await self._run(statement, parameters)
 
-    async def _run(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        return [record.data() for record in await self._run_raw(statement, parameters)]
-
-    async def _run_raw(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[neo4j.Record]:
+    async def _run(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[neo4j.Record]:
         # An auto-commit transaction takes one round trip, where a managed one takes three.
         async with self._driver.session(default_access_mode=neo4j.READ_ACCESS, fetch_size=-1) as session:
             result = await session.run(statement, parameters)
