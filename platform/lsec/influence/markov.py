@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lsec.influence.pairs import begins
 from lsec.influence.paths import IN_STREAM, TouchPaths, Window, touch_paths, window_ms
 from lsec.influence.rows import Bool, Int64, Purchases, Touches
 
@@ -60,12 +61,12 @@ def removal_effects(purchases: Purchases, touches: Touches, *, window: Window) -
 def effects_of_paths(paths: TouchPaths, *, window: Window) -> RemovalEffects:
     """As `removal_effects`, of paths that were made with the same window for all users."""
     free = np.flatnonzero(_num_paths_over(paths.start, paths.stop, len(paths.at)) == 0)
-    begins = _null_path_begins(paths, free, window)
+    is_new = _null_path_begins(paths, free, window)
     streamer, state = _states(paths.streamer, paths.num_streamers)
-    exits = _count_exits(paths, state, len(streamer), free, begins)
+    exits = _count_exits(paths, state, len(streamer), free, is_new)
     num_conversions = int(exits.conversions.sum())
     effect = _effects(exits) if num_conversions else np.zeros(len(streamer))
-    return RemovalEffects(streamer, effect, num_conversions, int(begins.sum()))
+    return RemovalEffects(streamer, effect, num_conversions, int(is_new.sum()))
 
 
 def _states(streamer: Int64, num_streamers: int) -> tuple[Int64, Int64]:
@@ -85,20 +86,19 @@ def _null_path_begins(paths: TouchPaths, free: Int64, window: Window) -> Bool:
     A path over which a purchase lies would be longer than the window, so none is.
     """
     group = paths.group[free]
-    begins = np.ones(len(free), dtype=np.bool_)
-    begins[1:] = group[1:] != group[:-1]
+    is_new = begins(group)
     if window != IN_STREAM:
         at = paths.at[free]
         last_at = at[np.searchsorted(group, group, side="right") - 1]
         stretch = (last_at - at) // window_ms(window)
-        begins[1:] |= stretch[1:] != stretch[:-1]
-    return begins
+        is_new |= begins(stretch)
+    return is_new
 
 
-def _count_exits(paths: TouchPaths, state: Int64, num_states: int, free: Int64, begins: Bool) -> _Exits:
+def _count_exits(paths: TouchPaths, state: Int64, num_states: int, free: Int64, is_new: Bool) -> _Exits:
     has_path = paths.stop > paths.start
     start, last = paths.start[has_path], paths.stop[has_path] - 1
-    ends = np.roll(begins, -1)
+    ends = np.roll(is_new, -1)
     # A touch and the next one are a move on as many paths as hold both.
     num_moves = _num_paths_over(start, last, len(state))
     num_moves[free[~ends]] += 1

@@ -10,9 +10,14 @@ Flags = NDArray[np.bool_]
 def distinct(keys: Ints) -> Ints:
     """The distinct keys, sorted: on millions far faster than numpy's own unique, which hashes them."""
     keys = np.sort(keys)
-    is_new = np.ones(len(keys), np.bool_)
-    is_new[1:] = keys[1:] != keys[:-1]
-    return keys[is_new]
+    return keys[begins(keys)]
+
+
+def begins(column: Ints) -> Flags:
+    """Whether each row differs from the one before it; the first one does."""
+    differs = np.ones(len(column), np.bool_)
+    differs[1:] = column[1:] != column[:-1]
+    return differs
 
 
 def places_of(keys: Ints, wanted: Ints) -> Ints:

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from lsec.core.errors import InvalidInput
+from lsec.influence.pairs import begins
 from lsec.influence.rows import Bool, Int64, Purchases, Touches
 
 IN_STREAM: Final = "in_stream"
@@ -79,18 +80,18 @@ def touch_paths(
     )
     start = np.searchsorted(user, purchases.user[purchase], side="left")
     stop = np.searchsorted(user, purchases.user[purchase], side="right")
-    bought_at, begins = purchases.at[purchase], _begins(user)
+    bought_at, is_new = purchases.at[purchase], begins(user)
     if window == IN_STREAM:
         bought_in = purchases.stream[purchase]
         start, stop = (
             _bisect(stream, start, stop, bought_in, right=False),
             _bisect(stream, start, stop, bought_in, right=True),
         )
-        begins |= _begins(stream)
+        is_new |= begins(stream)
     else:
         start = _bisect(at, start, stop, bought_at - window_ms(window), right=False)
     stop = _bisect(at, start, stop, bought_at, right=True)
-    return TouchPaths(np.cumsum(begins), at, streamer, purchase, start, stop, num_streamers)
+    return TouchPaths(np.cumsum(is_new), at, streamer, purchase, start, stop, num_streamers)
 
 
 def window_ms(length: timedelta) -> int:
@@ -148,13 +149,6 @@ def _is_buyer(purchases: Purchases, touches: Touches) -> Bool:
     buys = np.zeros(num_users, dtype=np.bool_)
     buys[purchases.user] = True
     return buys[touches.user]
-
-
-def _begins(column: Int64) -> Bool:
-    """Whether each row differs from the one before it."""
-    begins = np.ones(len(column), dtype=np.bool_)
-    begins[1:] = column[1:] != column[:-1]
-    return begins
 
 
 def _bisect(column: Int64, start: Int64, stop: Int64, value: Int64, *, right: bool) -> Int64:

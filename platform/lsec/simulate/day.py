@@ -27,6 +27,7 @@ from lsec.simulate.columns import (
     Views,
     Visits,
     join,
+    keep,
 )
 from lsec.simulate.decisions import draw_looks, settle
 from lsec.simulate.market import DAY_MS, Ints, Market
@@ -73,7 +74,7 @@ class Run:
 
     def days(self) -> Iterator[Day]:
         """The days without end; the market's own are the first `num_days`."""
-        seen_before = _nothing_seen()
+        seen_before = join(Seen, [])
         for number in count():
             day, seen_before = self._day(number, seen_before)
             yield day
@@ -142,12 +143,6 @@ class Run:
         self.state.follows = np.union1d(kept, new.user * num_streamers + new.streamer)
 
 
-def _nothing_seen() -> Seen:
-    empty = np.empty(0, dtype=np.int64)
-    return Seen(empty, empty, empty, empty)
-
-
 def _merged(before: Seen, today: Seen) -> Seen:
     both = join(Seen, [before, today])
-    order = np.argsort(both.key, kind="stable")
-    return Seen(both.key[order], both.streamer[order], both.stream[order], both.at[order])
+    return keep(both, np.argsort(both.key, kind="stable"))

@@ -1,7 +1,7 @@
 """The table's rows as the platform's events, one after the other."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import count
 
 import numpy as np
@@ -22,6 +22,7 @@ from graph_schema.events import (
     UserUpserted,
     UserViewed,
     UserWatched,
+    moment_of,
 )
 from graph_schema.vocabulary import NO_STREAM
 from lsec.simulate.columns import NONE, names
@@ -30,7 +31,6 @@ from lsec.simulate.table import Kind, Table
 from lsec.simulate.world import CATEGORIES, World
 
 CHUNK = 4096
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAMER_NAMES = (
     "Ada",
     "Bo",
@@ -80,7 +80,7 @@ class Emitter:
         gifts: int,
         shares: int,
     ) -> Event:
-        at = EPOCH + timedelta(milliseconds=at_ms)
+        at = moment_of(at_ms)
         if kind == Kind.BOUGHT:
             return UserBought(
                 event_id=purchase_id(self._prefix, number),

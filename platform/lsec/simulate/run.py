@@ -12,7 +12,7 @@ from lsec.simulate.columns import join
 from lsec.simulate.day import Day, Run
 from lsec.simulate.emit import Emitter
 from lsec.simulate.market import DAY_MS, Market
-from lsec.simulate.table import Kind, Table, in_time, of_day, of_follows, table
+from lsec.simulate.table import Kind, Table, in_time, of_day, of_rows, table
 
 
 def _utc_now() -> datetime:
@@ -67,6 +67,6 @@ def _records(run: Run) -> Table:
             table(Kind.PRODUCT, np.full(len(price), midnight), product=np.arange(len(price)), amount=price),
             table(Kind.STREAMER, np.full(num_streamers, midnight), streamer=np.arange(num_streamers)),
             table(Kind.USER, np.full(num_users, midnight), user=np.arange(num_users)),
-            of_follows(Kind.FOLLOWED, run.first_follows),
+            of_rows(Kind.FOLLOWED, run.first_follows),
         ],
     )

@@ -5,7 +5,18 @@ from enum import IntEnum
 
 import numpy as np
 
-from lsec.simulate.columns import NONE, Engagements, Follows, Purchases, Views, Visits, join, keep
+from lsec.simulate.columns import (
+    NONE,
+    Engagements,
+    Follows,
+    Purchases,
+    Showcases,
+    Views,
+    Visits,
+    join,
+    keep,
+    names,
+)
 from lsec.simulate.day import Day
 from lsec.simulate.market import SECOND_MS, Ints
 
@@ -62,22 +73,20 @@ def table(kind: Kind, at: Ints, **columns: Ints) -> Table:
 
 def of_day(day: Day) -> Table:
     """The day's events, also those that fall on later days; in order of kinds, not of time."""
-    streams, shown, visits = day.streams, day.showcases, day.visits
+    streams = day.streams
     row = day.first_stream + np.arange(len(streams.streamer))
     return join(
         Table,
         [
             table(Kind.PRODUCT, np.full(len(day.priced), day.midnight), product=day.priced, amount=day.price),
-            of_follows(Kind.UNFOLLOWED, day.unfollows),
-            of_follows(Kind.FOLLOWED, day.follows),
+            of_rows(Kind.UNFOLLOWED, day.unfollows),
+            of_rows(Kind.FOLLOWED, day.follows),
             table(Kind.STARTED, streams.started_at, streamer=streams.streamer, stream=row),
-            table(
-                Kind.SHOWCASED, shown.at, streamer=shown.streamer, stream=shown.stream, product=shown.product
-            ),
-            _heartbeats(visits),
+            of_rows(Kind.SHOWCASED, day.showcases),
+            _heartbeats(day.visits),
             _engagements(day.engagements),
-            _views(Kind.VIEWED, day.views),
-            _views(Kind.CARTED, day.carts),
+            of_rows(Kind.VIEWED, day.views),
+            of_rows(Kind.CARTED, day.carts),
             _purchases(day.purchases),
             _refunds(day.purchases),
             table(Kind.ENDED, streams.ended_at, streamer=streams.streamer, stream=row),
@@ -85,9 +94,9 @@ def of_day(day: Day) -> Table:
     )
 
 
-def of_follows(kind: Kind, follows: Follows) -> Table:
-    """Follows, or their ends, as events."""
-    return table(kind, follows.at, user=follows.user, streamer=follows.streamer)
+def of_rows(kind: Kind, rows: Follows | Showcases | Views) -> Table:
+    """Rows whose columns are called as the table's, as events."""
+    return table(kind, **{name: getattr(rows, name) for name in names(rows)})
 
 
 def in_time(events: Table, end: int) -> tuple[Table, Table]:
@@ -126,17 +135,6 @@ def _engagements(acts: Engagements) -> Table:
         count=acts.likes,
         gifts=acts.gifts,
         shares=acts.shares,
-    )
-
-
-def _views(kind: Kind, views: Views) -> Table:
-    return table(
-        kind,
-        views.at,
-        user=views.user,
-        product=views.product,
-        streamer=views.streamer,
-        stream=views.stream,
     )
 
 

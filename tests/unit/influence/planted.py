@@ -1,5 +1,6 @@
 """Simulated markets as the rows that the estimators read, and the truth about them in a window of time."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,7 @@ DAY_MS = 86_400_000
 
 def purchases_of(rows: Rows) -> Purchases:
     """All purchases of a market, refunded ones marked."""
-    bought = rows.purchases
-    return Purchases(
-        user=bought.user,
-        product=bought.product,
-        streamer=bought.streamer,
-        stream=bought.stream,
-        at=bought.at,
-        amount=bought.amount,
-        quantity=bought.quantity,
-        is_refunded=bought.is_refunded,
-    )
+    return Purchases(**{column.name: getattr(rows.purchases, column.name) for column in fields(Purchases)})
 
 
 def touches_of(rows: Rows) -> Touches:
