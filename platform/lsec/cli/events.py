@@ -1,4 +1,4 @@
-"""Commands that send events: NDJSON files, a folder in the paper's layout, and beside them a market."""
+"""Commands that send events: NDJSON files, a folder in the paper's layout."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,12 +6,10 @@ from typing import Annotated, BinaryIO, cast
 
 import typer
 
-from lsec.cli import simulation
 from lsec.cli.event_files import EventFiles, is_regular
-from lsec.cli.options import DEFAULT_URL, Json, Key, Url, connect
+from lsec.cli.options import DEFAULT_URL, Batch, Json, Key, Url, Wait, connect
 from lsec.cli.resume import Resume
 from lsec.cli.sending import BACKFILL_MAX_LAG_S, MAX_SHOWN, How, deliver, of_events, of_files
-from lsec.cli.simulation import Batch, Wait
 from lsec.client.paper_layout import count_training_rows, read_training_part
 from lsec.core.errors import InvalidInput
 
@@ -21,7 +19,6 @@ CONNECTIONS = 4
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     panel = "Events"
-    simulation.register(app)
     app.command(
         "ingest",
         rich_help_panel=panel,

@@ -45,6 +45,8 @@ Until = Annotated[
     datetime | None,
     typer.Option(formats=TIME_FORMATS, metavar="TIME", help="Only what happened before (UTC)."),
 ]
+Batch = Annotated[int, typer.Option(min=1, max=10_000, help="Events in a request.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the graph holds the events.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import typer
 
 from graph_schema.events import Event
-from lsec.cli.options import DEFAULT_URL, TIME_FORMATS, Json, Key, Url, connect
+from lsec.cli.options import DEFAULT_URL, TIME_FORMATS, Batch, Json, Key, Url, Wait, connect
 from lsec.cli.output import err
 from lsec.cli.sending import How, deliver, of_events
 from lsec.core.errors import InvalidInput
@@ -29,8 +29,6 @@ MOST_MADE_UP_S = 1.0
 OPTION_OF = {"start_at": "--start"}
 """Values of the market that the command line cannot check by itself."""
 
-Batch = Annotated[int, typer.Option(min=1, max=10_000, help="Events in a request.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the graph holds the events.")]
 SIZE = "Size of the market"
 PLANTED = "What is planted in it"
 OUTPUT = "What comes out"
@@ -47,26 +45,24 @@ def register(app: typer.Typer) -> None:
     )(simulate_command)
 
 
+def _size(name: str, help_text: str | None = None) -> Any:
+    return typer.Option(min=1, max=MOST[name], help=help_text, rich_help_panel=SIZE)
+
+
+def _planted(name: str, help_text: str) -> Any:
+    low, high = RANGES[name]
+    return typer.Option(min=low, max=high, help=help_text, rich_help_panel=PLANTED)
+
+
 def simulate_command(
     *,
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed gives the same events.", rich_help_panel=SIZE)
     ] = DEFAULT.seed,
-    users: Annotated[
-        int, typer.Option(min=1, max=MOST["num_users"], rich_help_panel=SIZE)
-    ] = DEFAULT.num_users,
-    streamers: Annotated[
-        int, typer.Option(min=1, max=MOST["num_streamers"], rich_help_panel=SIZE)
-    ] = DEFAULT.num_streamers,
-    products: Annotated[
-        int, typer.Option(min=1, max=MOST["num_products"], rich_help_panel=SIZE)
-    ] = DEFAULT.num_products,
-    days: Annotated[
-        int,
-        typer.Option(
-            min=1, max=MOST["num_days"], help="A user has 20 events a day, about.", rich_help_panel=SIZE
-        ),
-    ] = DEFAULT.num_days,
+    users: Annotated[int, _size("num_users")] = DEFAULT.num_users,
+    streamers: Annotated[int, _size("num_streamers")] = DEFAULT.num_streamers,
+    products: Annotated[int, _size("num_products")] = DEFAULT.num_products,
+    days: Annotated[int, _size("num_days", "A user has 20 events a day, about.")] = DEFAULT.num_days,
     start: Annotated[
         datetime,
         typer.Option(
@@ -75,31 +71,22 @@ def simulate_command(
     ] = DEFAULT.start_at,
     influence: Annotated[
         float,
-        typer.Option(
-            min=RANGES["influence"][0],
-            max=RANGES["influence"][1],
-            help="Factor on what each streamer adds to the log odds of buying; 0: nobody has any influence.",
-            rich_help_panel=PLANTED,
+        _planted(
+            "influence",
+            "Factor on what each streamer adds to the log odds of buying; 0: nobody has any influence.",
         ),
     ] = DEFAULT.influence,
     confounding: Annotated[
         float,
-        typer.Option(
-            min=RANGES["confounding"][0],
-            max=RANGES["confounding"][1],
-            help="How much taste, activity and season decide who watches; 0: watching is by lot, "
+        _planted(
+            "confounding",
+            "How much taste, activity and season decide who watches; 0: watching is by lot, "
             "so a plain comparison is right.",
-            rich_help_panel=PLANTED,
         ),
     ] = DEFAULT.confounding,
     bots: Annotated[
         float,
-        typer.Option(
-            min=RANGES["bots"][0],
-            max=RANGES["bots"][1],
-            help="Share of users who watch and open a lot, and never buy or have all refunded.",
-            rich_help_panel=PLANTED,
-        ),
+        _planted("bots", "Share of users who watch and open a lot, and never buy or have all refunded."),
     ] = DEFAULT.bots,
     truth: Annotated[
         Path | None,

@@ -1,7 +1,7 @@
 """Small charts as SVG, ready for a web page: bars in groups, intervals, and lines over an ordered axis."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -23,20 +23,10 @@ def bar_chart(title: str, labels: Sequence[str], series: Mapping[str, Sequence[f
 
     Every series has as many values as there are labels; values may be negative.
     """
-    left = 24 + CHARACTER * max([4, *(min(len(label), MOST_LABEL) for label in labels)])
     group = BAR * max(len(series), 1) + GAP
     height = HEADER + group * max(len(labels), 1) + FOOTER
     values = [value for column in series.values() for value in column]
-    ticks = _ticks(min([0.0, *values]), max([0.0, *values]))
-    low, high = ticks[0], ticks[-1]
-
-    def x(value: float) -> float:
-        return left + (WIDTH - RIGHT - left) * (value - low) / (high - low)
-
-    parts = []
-    for tick in ticks:
-        parts.append(_line(x(tick), HEADER, x(tick), height - FOOTER, "#999" if tick == 0 else "#e4e4e4"))
-        parts.append(_text(x(tick), height - FOOTER + 16, _number(tick), "middle", "#555"))
+    left, x, parts = _frame(labels, values, height, unit)
     for row, label in enumerate(labels):
         top = HEADER + GAP / 2 + row * group
         middle = top + BAR * len(series) / 2 + 4
@@ -50,25 +40,15 @@ def bar_chart(title: str, labels: Sequence[str], series: Mapping[str, Sequence[f
                 f'fill="{_colour(place)}"><title>{hover}</title></rect>'
             )
             parts.append(_text(end + 4, y + BAR - 3.5, _number(value), "start", "#555", size=10))
-    parts.append(_text((left + WIDTH - RIGHT) / 2, height - 10, unit, "middle", "#555"))
     return _document(title, height, list(series), parts)
 
 
 def interval_chart(title: str, rows: Sequence[tuple[str, float, float, float]], *, unit: str) -> str:
     """An SVG with a dot and its interval for each row of label, value, low and high."""
-    left, group = 24 + CHARACTER * max([4, *(min(len(row[0]), MOST_LABEL) for row in rows)]), 34
+    group = 34
     height = HEADER + group * max(len(rows), 1) + FOOTER
     bounds = [bound for row in rows for bound in row[1:]]
-    ticks = _ticks(min([0.0, *bounds]), max([0.0, *bounds]))
-    low, high = ticks[0], ticks[-1]
-
-    def x(value: float) -> float:
-        return left + (WIDTH - RIGHT - left) * (value - low) / (high - low)
-
-    parts = []
-    for tick in ticks:
-        parts.append(_line(x(tick), HEADER, x(tick), height - FOOTER, "#999" if tick == 0 else "#e4e4e4"))
-        parts.append(_text(x(tick), height - FOOTER + 16, _number(tick), "middle", "#555"))
+    left, x, parts = _frame([row[0] for row in rows], bounds, height, unit)
     for place, (label, value, least, most) in enumerate(rows):
         y, colour = HEADER + group * (place + 0.5), _colour(0)
         hover = escape(f"{label}: {_number(value)}, {_number(least)} to {_number(most)}")
@@ -80,8 +60,25 @@ def interval_chart(title: str, rows: Sequence[tuple[str, float, float, float]], 
             f"<title>{hover}</title></circle>"
         )
         parts.append(_text(x(most) + 6, y + 4, _number(value), "start", "#555", size=10))
-    parts.append(_text((left + WIDTH - RIGHT) / 2, height - 10, unit, "middle", "#555"))
     return _document(title, height, [], parts)
+
+
+def _frame(
+    labels: Sequence[str], values: Sequence[float], height: int, unit: str
+) -> tuple[int, Callable[[float], float], list[str]]:
+    """Where the plot begins, right of the labels, where in it a value stands, and its grid with the unit."""
+    left = 24 + CHARACTER * max([4, *(min(len(label), MOST_LABEL) for label in labels)])
+    ticks = _ticks(min([0.0, *values]), max([0.0, *values]))
+    low, high = ticks[0], ticks[-1]
+
+    def x(value: float) -> float:
+        return left + (WIDTH - RIGHT - left) * (value - low) / (high - low)
+
+    parts = [_text((left + WIDTH - RIGHT) / 2, height - 10, unit, "middle", "#555")]
+    for tick in ticks:
+        parts.append(_line(x(tick), HEADER, x(tick), height - FOOTER, "#999" if tick == 0 else "#e4e4e4"))
+        parts.append(_text(x(tick), height - FOOTER + 16, _number(tick), "middle", "#555"))
+    return left, x, parts
 
 
 def line_chart(
