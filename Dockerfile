@@ -13,7 +13,8 @@ COPY --chown=lsec graph_schema graph_schema
 COPY --chown=lsec workers workers
 COPY --chown=lsec alembic alembic
 RUN uv sync --frozen --no-dev --extra api
-CMD ["uvicorn", "--factory", "lsec.api.app:create_app", "--host", "0.0.0.0", "--port", "8000"]
+ENV LSEC_API_HOST=0.0.0.0
+CMD ["python", "-m", "lsec.api.server"]
 
 FROM base AS worker
 RUN uv sync --frozen --no-dev --no-install-project --extra api --extra workers

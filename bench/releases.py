@@ -15,8 +15,9 @@ from typing import Any
 import neo4j
 import numpy as np
 
+from bench.memory_release import artifact_in_memory
 from bench.report import Figures, parser, report
-from lsec.core.artifact import ARTIFACT_VERSION, Artifact, Manifest
+from lsec.core.artifact import Artifact
 from lsec.core.settings import Settings
 from lsec.local import DATABASES, running_stack
 from workers.graph import open_driver
@@ -70,23 +71,6 @@ def random_artifact(num_users: int, num_products: int, rng: np.random.Generator)
     users = np.array([f"U{i}" for i in range(num_users)], dtype=np.bytes_)
     products = np.array([f"P{i}" for i in range(num_products)], dtype=np.bytes_)
     none = np.empty(0, dtype=np.bytes_)
-    manifest = Manifest(
-        version=ARTIFACT_VERSION,
-        release_id="bench",
-        training_id="bench",
-        model="lightgcn",
-        scoring="cosine",
-        temperature=0.2,
-        seed=0,
-        created_at="2026-01-01T00:00:00+00:00",
-        hyperparameters={},
-        metrics={},
-        counts={},
-        snapshot_sha256="",
-        positions=[],
-        scope=None,
-        files={},
-    )
     arrays: dict[str, Any] = {
         "user_ids": users,
         "product_ids": products,
@@ -94,9 +78,9 @@ def random_artifact(num_users: int, num_products: int, rng: np.random.Generator)
         "user_order": np.argsort(users),
         "product_order": np.argsort(products),
         "streamer_order": np.argsort(none),
-        "user_vectors": rng.normal(size=(num_users, DIMENSIONS)).astype(np.float32),
-        "product_vectors": rng.normal(size=(num_products, DIMENSIONS)).astype(np.float32),
-        "streamer_vectors": np.empty((0, DIMENSIONS), np.float32),
+        "user_vectors": rng.normal(size=(num_users, DIMENSIONS)).astype(np.float16),
+        "product_vectors": rng.normal(size=(num_products, DIMENSIONS)).astype(np.float16),
+        "streamer_vectors": np.empty((0, DIMENSIONS), np.float16),
         "product_bias": np.zeros(num_products, np.float32),
         "slates": rng.integers(0, num_products, (num_users, SLATE_LENGTH)).astype(np.int32),
         "slate_scores": rng.random((num_users, SLATE_LENGTH)).astype(np.float32),
@@ -104,7 +88,7 @@ def random_artifact(num_users: int, num_products: int, rng: np.random.Generator)
         "bought_indices": np.empty(0, np.int32),
         "popular": np.arange(min(100, num_products), dtype=np.int32),
     }
-    return Artifact.from_arrays(manifest, arrays)
+    return artifact_in_memory(arrays)
 
 
 def plain_publication(driver: neo4j.Driver, artifact: Artifact) -> None:

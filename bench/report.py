@@ -11,8 +11,8 @@ from rich.table import Table
 Figures = Mapping[str, Mapping[str, float]]
 """Object → figure → number, as `--json` writes them."""
 
-Json = float | Sequence[float] | Mapping[str, "Json"]
-"""A number, an interval [low, high] beside one, or objects of them."""
+Json = float | str | Sequence[float] | Mapping[str, "Json"]
+"""A number, a text, an interval [low, high] beside a number, or objects of them."""
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:

@@ -1,255 +1,240 @@
-"""Recommendation latency and requests per second beside a bare FastAPI route, on a stack of its own.
+"""Recommendations a second and their latency, beside a bare FastAPI app and the API's own ceiling.
 
-Fills a graph, trains and publishes a release, then asks for random users' recommendations over kept-alive
-connections. The load shares this machine's cores with the server, so compare the ratios.
+`python -m bench.serving [--quick] [--json FILE]`: on a stack of its own with default settings and real keys,
+100,000 users and 20,000 products (10 times fewer with --quick), whose graph and release are written
+directly. Servers of all rows are up at once, with as many processes each, and the rounds alternate, so that
+whatever else the machine does meets all of them: compare the ratios. First 16 connections ask again and
+again. Then reads come at a steady rate, whatever becomes of those before, while the ingester is fed with half
+of what it can take; users of these events are others than those who are asked for.
 """
 
-import asyncio
 import contextlib
-import json
+import os
 import random
-import socket
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import neo4j
-import numpy as np
-from fastapi import FastAPI, Response
-from sqlalchemy.orm import Session
+import psutil
 
-from bench.report import parser, report
-from bench.stack import make_key
-from lsec.core.jobs import DEFAULT_MODEL, new_id
-from lsec.core.ledger import Scope, Training, TrainingStatus
-from lsec.core.settings import Settings
-from lsec.local import running_stack
-from workers import ledger
+from bench.load import PER_REQUEST, Target, bodies, burst
+from bench.read_load import closed_loop, get_request, open_loop
+from bench.report import parser, show, write_json
+from bench.sale import Sale, sale
+from bench.serving_apps import CEILING_FILE
+from bench.serving_market import RELEASE_ID, STREAM_ID, Market, fill
+from bench.stack import make_key, serving
+from lsec.core.ledger import Scope
+from lsec.core.settings import MIB, Settings
+from lsec.local import DATABASES, running_stack
+from lsec.local.processes import log_tail
+from lsec.local.services import environment
+from lsec.local.sockets import free_port
 from workers.graph import open_driver
-from workers.trainings import run_training
+from workers.migrate import migrate
 
-CONCURRENCY = 16
-PURCHASES_PER_USER = 25
-FOLLOWS_PER_USER = 10
-PRODUCTS_PER_STREAMER = 40
-ROWS_PER_WRITE = 20_000
+NUM_REQUESTS = 20_000
+"""Different ones, which come again."""
+READS_PER_S = 1000.0
+WARM_UP_S = 3.0
+"""At least: Neo4j plans and compiles what it is asked for the first time."""
+READY_WITHIN_S = 120.0
+ALIASES = ("rps", "rps_over_bare", "rps_over_ceiling", "p99_ms", "p99_busy_ms")
+QUERIES = {
+    "plain": "",
+    "explain": "?explain=true",
+    "diversity": "?diversity=0.5",
+    "stream_id": f"?stream_id={STREAM_ID}",
+}
+"""The rows that the API itself answers; the first is the one that counts."""
 
-NODES = """
-UNWIND range(0, $num - 1) AS i
-CALL (i) { CREATE (n:$($label) {id: $prefix + i, index: i}) }
-"""
-BOUGHT = """
-UNWIND $rows AS row
-MATCH (u:User {index: row[0]}), (p:Product {index: row[1]})
-CREATE (u)-[:BOUGHT {event_id: randomUUID(), at: datetime('2026-01-01T00:00:00Z'), quantity: 1, amount: 100,
-                     streamer_id: '', stream_id: '', seq: 1, shard: 0}]->(p)
-"""
-FOLLOWS = """
-UNWIND $rows AS row
-MATCH (u:User {index: row[0]}), (s:Streamer {index: row[1]}) MERGE (u)-[:FOLLOWS {at: datetime()}]->(s)
-"""
-SELLS = """
-UNWIND $rows AS row
-MATCH (s:Streamer {index: row[0]}), (p:Product {index: row[1]}) MERGE (s)-[:SELLS {count: 1}]->(p)
-"""
+Row = tuple[int, list[bytes]]
+"""The port of a row's server, and its requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
-    """Sizes of the graph."""
+def rows_of(api: Target, ports: dict[str, int], num_users: int) -> dict[str, Row]:
+    """What is asked in each row, of users drawn at random."""
+    draw = random.Random(0)
+    users = [f"u{draw.randrange(num_users)}" for _ in range(NUM_REQUESTS)]
 
-    users: int
-    products: int
-    streamers: int
+    def requests(form: str) -> list[bytes]:
+        return [get_request(form.format(user), api.secret) for user in users]
 
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One kind of request: alone for its latency, then CONCURRENCY at a time for its rate."""
-
-    name: str
-    p50_ms: float
-    p99_ms: float
-    requests_per_s: float
-    requests_per_s_of_bare: float = 1.0
+    path = "/v1/users/{}/recommendations"
+    rows = {
+        "bare": (ports["bare"], requests(path)),
+        "ceiling": (ports["ceiling"], requests("/ceiling/{}/recommendations")),
+    }
+    return rows | {name: (api.settings.api_port, requests(path + query)) for name, query in QUERIES.items()}
 
 
-def bare_app() -> FastAPI:
-    """The least that FastAPI can do: one route without parameters."""
-    app = FastAPI()
-
-    @app.get("/")
-    async def answer() -> Response:
-        return Response(b'{"status":"ok"}', media_type="application/json")
-
-    return app
-
-
-def fill(driver: neo4j.Driver, market: Market, rng: np.random.Generator) -> None:
-    """A market with long-tailed products, whose users buy mostly within one of ten tastes."""
-    for label, prefix, num in (
-        ("User", "u", market.users),
-        ("Product", "p", market.products),
-        ("Streamer", "s", market.streamers),
-    ):
-        driver.execute_query(NODES, num=num, label=label, prefix=prefix)
-        driver.execute_query("CREATE (:IndexCounter {label: $label, next: $num})", label=label, num=num)
-    driver.execute_query(
-        "CREATE (:IngestOffset {shard: 0, epoch: 'e', position: '1-0', seq: 1, num_events: 1})"
-    )
-    buyers = np.repeat(np.arange(market.users), PURCHASES_PER_USER)
-    ranks = (market.products // 10 * rng.random(len(buyers)) ** 2).astype(int)
-    _write(driver, BOUGHT, np.unique(np.stack([buyers, ranks * 10 + buyers % 10], 1), axis=0))
-    followers = np.repeat(np.arange(market.users), FOLLOWS_PER_USER)
-    _write(driver, FOLLOWS, np.stack([followers, rng.integers(0, market.streamers, len(followers))], 1))
-    sellers = np.repeat(np.arange(market.streamers), PRODUCTS_PER_STREAMER)
-    _write(driver, SELLS, np.stack([sellers, rng.integers(0, market.products, len(sellers))], 1))
+def closed_rounds(rows: dict[str, Row], *, num_rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+    """Medians over the rounds of each row's rate and latencies; a round before them warms up."""
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in rows}
+    for number in range(num_rounds + 1):
+        for name, (port, requests) in rows.items():
+            latencies = closed_loop(port, requests, seconds=seconds if number else max(seconds, WARM_UP_S))
+            if number:
+                found[name]["rps"].append(latencies.per_second)
+                found[name]["p50_ms"].append(latencies.ms(50))
+                found[name]["p99_ms"].append(latencies.ms(99))
+                found[name]["refused"].append(latencies.num_refused)
+    return {
+        name: {figure: statistics.median(values) for figure, values in of_row.items()}
+        for name, of_row in found.items()
+    }
 
 
-def _write(driver: neo4j.Driver, statement: str, rows: np.ndarray) -> None:
-    for start in range(0, len(rows), ROWS_PER_WRITE):
-        chunk = rows[start : start + ROWS_PER_WRITE].tolist()
-        driver.execute_query(statement, rows=chunk)
+def busy(
+    reads: Target, feed: Target, requests: Sequence[bytes], *, num_events: int, seconds: float
+) -> dict[str, float]:
+    """Reads at a steady rate while half of the ingester's own rate comes in; both rates as they were held."""
+    for run in ("warm-up", "warmer"):
+        burst(feed, sale(num_events, of=Sale(run)))
+    half = num_events / burst(feed, sale(num_events, of=Sale("measured"))).committed_s / 2
+    coming = bodies(sale(int(half * seconds), of=Sale("busy")))
+    before, started = feed.num_committed(), time.perf_counter()
+    feeder = threading.Thread(target=_feed, args=(feed, coming, half))
+    feeder.start()
+    latencies = open_loop(reads.settings.api_port, requests, seconds=seconds, per_second=READS_PER_S)
+    elapsed_s, committed = time.perf_counter() - started, feed.num_committed() - before
+    feeder.join()
+    return {
+        "p50_busy_ms": latencies.ms(50),
+        "p99_busy_ms": latencies.ms(99),
+        "reads_per_s_busy": latencies.per_second,
+        "refused_busy": latencies.num_refused,
+        "events_per_s_wanted": half,
+        "events_per_s_busy": committed / max(elapsed_s, seconds),
+    }
 
 
-def train(settings: Settings) -> float:
-    """Seconds that a real training and publication took."""
-    training_id = new_id("trn")
-    engine = ledger.open_ledger(settings)
-    request = {"model": DEFAULT_MODEL, "seed": 0, "publish": True, "min_purchases": 1}
-    with Session(engine) as session, session.begin():
-        session.add(
-            Training(id=training_id, status=TrainingStatus.QUEUED, request=request, requested_by="bench")
-        )
-    engine.dispose()
-    started = time.monotonic()
-    status = run_training(settings, training_id)
-    if status != TrainingStatus.SUCCEEDED:
-        raise SystemExit(f"The training ended as {status}; see {settings.runs_path / training_id}.")
-    return time.monotonic() - started
-
-
-async def load(
-    port: int, path: Callable[[], str], secret: str, *, concurrency: int, seconds: float
-) -> list[float]:
-    """Seconds that each request took, of `concurrency` connections that ask again and again."""
-    took: list[float] = []
-    until = time.perf_counter() + seconds
-
-    async def ask_on() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (started := time.perf_counter()) < until:
-            writer.write(
-                f"GET {path()} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {secret}\r\n\r\n".encode()
-            )
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(f"unexpected answer: {head.decode()}")
-            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            await reader.readexactly(length)
-            took.append(time.perf_counter() - started)
-        writer.close()
-        await writer.wait_closed()
-
-    await asyncio.gather(*(ask_on() for _ in range(concurrency)))
-    return took
-
-
-def measure(name: str, port: int, path: Callable[[], str], secret: str, seconds: float) -> Measure:
-    """The figures of one kind of request, after as long a time for Neo4j's JVM to warm up."""
-    asyncio.run(load(port, path, secret, concurrency=CONCURRENCY, seconds=seconds))
-    alone = asyncio.run(load(port, path, secret, concurrency=1, seconds=seconds))
-    many = asyncio.run(load(port, path, secret, concurrency=CONCURRENCY, seconds=seconds))
-    p50, p99 = np.percentile(alone, [50, 99]) * 1000
-    return Measure(name, round(float(p50), 2), round(float(p99), 2), round(len(many) / seconds, 1))
+def _feed(feed: Target, requests: Sequence[bytes], per_second: float) -> None:
+    connection = feed.connection()
+    started = time.perf_counter()
+    for number, body in enumerate(requests):
+        time.sleep(max(0.0, started + number * PER_REQUEST / per_second - time.perf_counter()))
+        feed.post(connection, body)
 
 
 @contextlib.contextmanager
-def bare_server() -> Iterator[int]:
-    """The port of a process that serves `bare_app`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "bench.serving:bare_app", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "warning", "--no-access-log"])
+def other_server(name: str, settings: Settings) -> Iterator[int]:
+    """The port of one of `bench.serving_apps`, with as many processes as the API has."""
+    own = settings.model_copy(update={"api_port": free_port()})
+    with (settings.data_dir / f"bench-{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.serving_apps", name],
+            env=os.environ | environment(own),
+            stdout=log,
+            stderr=log,
+        )
     try:
-        wait_for(lambda: _status(f"http://127.0.0.1:{port}/") == 200)
-        yield port
+        until = time.monotonic() + READY_WITHIN_S
+        while not _answers(own.api_port):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"The server of {name} did not start:\n{log_tail(Path(log.name))}")
+            time.sleep(0.1)
+        yield own.api_port
     finally:
         process.terminate()
         process.wait()
 
 
-def wait_for(condition: Callable[[], bool], *, timeout_s: float = 30) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit("A server did not become ready in time.")
-        time.sleep(0.1)
-
-
-def _status(url: str, secret: str = "") -> int:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {secret}"})
+def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json", timeout=5) as answer:
+            return bool(answer.status == 200)
     except OSError:
-        return 0
+        return False
 
 
-def _is_served(port: int, secret: str) -> bool:
-    url = f"http://127.0.0.1:{port}/v1/users/u0/recommendations"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {secret}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return bool(json.load(answer)["source"] == "slate")
+def served(api: Target) -> bytes:
+    """An answer of the API, once it is the release's."""
+    connection = api.connection()
+    until = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < until:
+        connection.request("GET", "/v1/users/u1/recommendations", headers=api.headers)
+        answer = connection.getresponse()
+        body, degraded = answer.read(), answer.headers["X-LSEC-Degraded"]
+        if answer.status == 200 and RELEASE_ID.encode() in body and not degraded:
+            return body
+        time.sleep(0.2)
+    raise SystemExit("The release is not served; the log of the API tells why.")
 
 
-def run(market: Market, seconds: float, data_dir: Path) -> list[Measure]:
-    """All figures, with the bare route's rate as 1."""
-    settings = Settings(data_dir=data_dir, bolt_port=0, valkey_port=0, api_port=0)
-    with running_stack(settings, services=("valkey", "neo4j", "api")) as stack, bare_server() as bare_port:
+def pss_mb(process: psutil.Process) -> float:
+    """Proportional set sizes of a process and its children, summed up, in MiB."""
+    family = [process, *process.children(recursive=True)]
+    return float(sum(each.memory_full_info().pss for each in family)) / MIB
+
+
+def measure(databases: Settings, market: Market, *, quick: bool) -> dict[str, dict[str, float]]:
+    """The figures of each row, and those of all together as "serving"."""
+    secret = make_key(databases, Scope.READ)
+    with serving(databases, secret) as (api, processes), contextlib.ExitStack() as stack:
+        (databases.data_dir / CEILING_FILE).write_bytes(served(api))
+        ports = {name: stack.enter_context(other_server(name, databases)) for name in ("bare", "ceiling")}
+        rows = rows_of(api, ports, market.users)
+        figures = closed_rounds(rows, num_rounds=1 if quick else 5, seconds=1.0 if quick else 4.0)
+        memory_mb = pss_mb(processes["api"])
+        stack.close()
+        feed = Target(api.settings, make_key(databases, Scope.INGEST))
+        under_load = busy(
+            api,
+            feed,
+            rows["plain"][1],
+            num_events=5_000 if quick else 50_000,
+            seconds=3.0 if quick else 20.0,
+        )
+    plain = figures["plain"]
+    serving_figures = {
+        "rps": plain["rps"],
+        "rps_over_bare": plain["rps"] / figures["bare"]["rps"],
+        "rps_over_ceiling": plain["rps"] / figures["ceiling"]["rps"],
+        "p50_ms": plain["p50_ms"],
+        "p99_ms": plain["p99_ms"],
+        **under_load,
+        "processes": databases.api_processes,
+        "api_pss_mb": memory_mb,
+    }
+    return {"serving": serving_figures, **figures}
+
+
+def run(market: Market, data_dir: Path, *, quick: bool) -> dict[str, dict[str, float]]:
+    """All figures, on a stack in `data_dir`."""
+    settings = Settings(data_dir=data_dir, bolt_port=0, valkey_port=0)
+    with running_stack(settings, services=DATABASES) as stack:
+        migrate(stack.settings)
         with open_driver(stack.settings) as driver:
-            fill(driver, market, np.random.default_rng(0))
-        train(stack.settings)
-        secret = make_key(stack.settings, Scope.READ)
-        port = stack.settings.api_port
-        wait_for(lambda: _is_served(port, secret))
-        users = random.Random(0)
+            _fill(driver, market, stack.settings)
+        return measure(stack.settings, market, quick=quick)
 
-        def for_user(prefix: str, query: str) -> Callable[[], str]:
-            return lambda: f"/v1/users/{prefix}{users.randrange(market.users)}/recommendations?k=10{query}"
 
-        measures = [
-            measure("bare FastAPI route", bare_port, lambda: "/", secret, seconds),
-            measure("health", port, lambda: "/healthz", secret, seconds),
-            measure("with reasons", port, for_user("u", ""), secret, seconds),
-            measure("without reasons", port, for_user("u", "&explain=false"), secret, seconds),
-            measure("unknown user", port, for_user("new", ""), secret, seconds),
-        ]
-    bare = measures[0].requests_per_s
-    return [
-        Measure(m.name, m.p50_ms, m.p99_ms, m.requests_per_s, round(m.requests_per_s / bare, 3))
-        for m in measures
-    ]
+def _fill(driver: neo4j.Driver, market: Market, settings: Settings) -> None:
+    fill(driver, market, settings.artifacts_path)
+    # Statistics, which the planner needs, are sampled in the background.
+    driver.execute_query("CALL db.prepareForReplanning()")
 
 
 def main() -> None:
     """Measure and print."""
     options = parser(__doc__).parse_args()
-    market = Market(400, 200, 20) if options.quick else Market(5000, 5000, 200)
+    market = Market(10_000, 2_000, 100) if options.quick else Market(100_000, 20_000, 1_000)
     with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
-        measures = run(market, 1.0 if options.quick else 8.0, Path(folder))
-    figures = {m.name: {k: v for k, v in asdict(m).items() if k != "name"} for m in measures}
-    report(f"{market.users:,} users, {CONCURRENCY} connections", figures, options.json)
+        figures = run(market, Path(folder), quick=options.quick)
+    rows = {name: of_row for name, of_row in figures.items() if name != "serving"}
+    show(f"{market.users:,} users, 16 connections", rows, rows_are_objects=True)
+    show("Recommendations", {"serving": figures["serving"]})
+    aliases = {name: figures["serving"][name] for name in ALIASES}
+    write_json({**aliases, "serving": figures["serving"], "rows": rows}, options.json)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def test_the_demo_runs_the_whole_loop_and_leaves_nothing_running(tmp_path: Path)
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"user-\d+ · slate · release rel_", done.stdout)) == 3
+    assert len(re.findall(r"user-\d+ · (?:slate|folded_in) · release rel_", done.stdout)) == 3
     assert "whom you follow" in done.stdout
     assert "repeat_rate" in done.stdout
     assert re.search(r"LSEC_API_KEY=lsec_\S+", done.stdout)

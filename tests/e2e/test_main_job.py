@@ -10,6 +10,7 @@ import pytest
 
 from lsec.core.settings import Settings
 from tests.e2e.conftest import BUYS_PER_USER, NUM_PRODUCTS, NUM_USERS, Lsec
+from tests.integration.api_server import wait_until
 from workers.graph import open_driver
 
 
@@ -52,7 +53,7 @@ def test_held_out_purchases_rank_high(lsec: Lsec, release_id: str, paper_layout:
 def test_a_user_gets_products_that_were_not_bought(lsec: Lsec, full_stack: Settings, release_id: str) -> None:
     answer = lsec.json("recommend", "u5", "-k", "5")
     assert answer["release_id"] == release_id
-    assert answer["source"] == "slate"
+    assert answer["source"] in ("slate", "folded_in")
     assert len(answer["products"]) == 5
     bought = {row[2] for row in graph_of(full_stack) if row[:2] == ("u5", "BOUGHT")}
     assert not bought & {product["product_id"] for product in answer["products"]}
@@ -74,8 +75,11 @@ def test_a_purchase_leaves_the_next_answer(lsec: Lsec, release_id: str, tmp_path
         f'"user_id": "u7", "product_id": "{first}"}}\n'
     )
     lsec.run("ingest", str(event))
-    after = lsec.json("recommend", "u7", "-k", "5")
-    assert first not in {product["product_id"] for product in after["products"]}
+
+    def shown() -> set[str]:
+        return {product["product_id"] for product in lsec.json("recommend", "u7", "-k", "5")["products"]}
+
+    wait_until(lambda: first not in shown())
 
 
 def test_slates_come_line_by_line(lsec: Lsec, release_id: str) -> None:

@@ -1,6 +1,7 @@
 """The API of the test stack, keys of every scope, a client, and what feeds and drains the log."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 
 import httpx2
@@ -12,8 +13,10 @@ from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.core.ledger import Scope
 from lsec.core.settings import Settings
-from tests.integration.api_server import run_api
+from tests.integration.api_server import run_api, wait_until
 from tests.integration.ingest_stack import IngestStack, ingest_stack
+from tests.integration.served_market import RELEASE, Market, fetch, open_market
+from tests.integration.vector_market import VectorMarket, vector_market
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +52,42 @@ def stack(
     """An empty log, graph and ledger, with an ingester for them."""
     with ingest_stack(stack_settings, neo4j_driver, log_client) as stack:
         yield stack
+
+
+@pytest.fixture
+def market(
+    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, keys: dict[Scope, str]
+) -> Iterator[VectorMarket]:
+    """A market of random vectors, served; modules with a market of their own have that one."""
+    with vector_market(stack_settings, neo4j_driver, log_client, keys[Scope.ADMIN]) as market:
+        yield market
+
+
+@pytest.fixture
+def live_market(
+    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, clean_stack: None
+) -> Iterator[Market]:
+    yield open_market(neo4j_driver, log_client, stack_settings.artifacts_path)
+    shutil.rmtree(stack_settings.artifacts_path)
+
+
+@pytest.fixture
+def live_api(
+    live_market: Market, stack_settings: Settings, keys: dict[Scope, str]
+) -> Iterator[httpx2.Client]:
+    """A client of an API that was started on the market."""
+    with (
+        run_api(stack_settings) as url,
+        httpx2.Client(base_url=url, headers=bearer(keys[Scope.ADMIN]), timeout=30) as client,
+    ):
+        url = "/v1/users/u1/recommendations"
+        wait_until(lambda: "X-LSEC-Degraded" not in client.get(url).headers, timeout_s=30)
+        wait_until(lambda: fetch(client, "u1")["release_id"] == RELEASE, timeout_s=30)
+        # A cold Neo4j may take longer over its first reasons than a request waits.
+        wait_until(
+            lambda: "X-LSEC-Degraded" not in client.get(url, params={"explain": True}).headers, timeout_s=30
+        )
+        yield client
 
 
 def bearer(secret: str) -> dict[str, str]:

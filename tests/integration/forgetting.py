@@ -116,6 +116,10 @@ def state(client: httpx2.Client, erasure_id: str) -> dict[str, Any]:
     return found
 
 
+PERSONAL = ("slate", "folded_in")
+"""Where products come from that are chosen for this user."""
+
+
 def source(client: httpx2.Client, user_id: str) -> str:
     return str(client.get(f"/v1/users/{user_id}/recommendations").json().get("source"))
 
@@ -159,3 +163,7 @@ def kill_upkeep(settings: Settings, *, after_s: float) -> None:
         process.stdout.readline()
         time.sleep(after_s)
         process.send_signal(signal.SIGKILL)
+
+
+async def ignore(_: object) -> None:
+    """What a follower of the active release calls, where nobody follows it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import neo4j
 import numpy as np
@@ -15,7 +16,13 @@ SLATE_LENGTH = 6
 
 
 def write_artifact(
-    folder: Path, slates: Mapping[str, Sequence[str]], *, products: Sequence[str], popular: Sequence[str]
+    folder: Path,
+    slates: Mapping[str, Sequence[str]],
+    *,
+    products: Sequence[str],
+    popular: Sequence[str],
+    bought: Mapping[str, Sequence[str]] | None = None,
+    positions: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """An artifact whose users have these slates, scored 10, 9, 8…; a product's bias is minus its place."""
     folder.mkdir(parents=True)
@@ -26,6 +33,7 @@ def write_artifact(
     for user_row, slate in enumerate(slates.values()):
         slate_rows[user_row, : len(slate)] = [rows[product_id] for product_id in slate]
         slate_scores[user_row, : len(slate)] = 10 - np.arange(len(slate))
+    buys = [[rows[product_id] for product_id in (bought or {}).get(user_id, ())] for user_id in slates]
     arrays = {
         "user_ids": user_ids,
         "user_order": np.argsort(user_ids),
@@ -33,21 +41,24 @@ def write_artifact(
         "product_order": np.argsort(product_ids),
         "streamer_ids": _ids(["s1"]),
         "streamer_order": np.array([0]),
-        "user_vectors": np.ones((len(slates), 1), np.float32),
-        "product_vectors": np.ones((len(products), 1), np.float32),
+        "user_vectors": np.ones((len(slates), 1), np.float16),
+        "product_vectors": np.ones((len(products), 1), np.float16),
         "product_bias": -np.arange(len(products), dtype=np.float32),
-        "streamer_vectors": np.ones((1, 1), np.float32),
+        "streamer_vectors": np.ones((1, 1), np.float16),
         "slates": slate_rows,
         "slate_scores": slate_scores,
-        "bought_indptr": np.zeros(len(slates) + 1, np.int64),
-        "bought_indices": np.zeros(0, np.int32),
+        "bought_indptr": np.cumsum([0, *map(len, buys)]).astype(np.int64),
+        "bought_indices": np.array([row for of_user in buys for row in of_user], np.int32),
         "popular": np.array([rows[product_id] for product_id in popular], np.int32),
     }
-    counts = {"users": len(slates), "products": len(products), "streamers": 1, "buys": 0}
-    write_manifest(folder, _manifest(folder.name, counts, write_arrays(folder, arrays)))
+    counts = {"users": len(slates), "products": len(products), "streamers": 1}
+    counts["buys"] = sum(map(len, buys))
+    write_manifest(folder, _manifest(folder.name, counts, write_arrays(folder, arrays), positions))
 
 
-def _manifest(release_id: str, counts: dict[str, int], files: dict[str, str]) -> Manifest:
+def _manifest(
+    release_id: str, counts: dict[str, int], files: dict[str, str], positions: Sequence[Mapping[str, Any]]
+) -> Manifest:
     return Manifest(
         version=ARTIFACT_VERSION,
         release_id=release_id,
@@ -57,11 +68,11 @@ def _manifest(release_id: str, counts: dict[str, int], files: dict[str, str]) ->
         temperature=0.1,
         seed=0,
         created_at="2026-01-01T00:00:00+00:00",
-        hyperparameters={},
+        hyperparameters={"view_edge": 0.3, "view_weight": 0.3},
         metrics={},
         counts=counts,
         snapshot_sha256="",
-        positions=[],
+        positions=list(positions),
         scope=None,
         files=files,
     )

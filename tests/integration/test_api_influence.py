@@ -28,8 +28,10 @@ MATCH (u:User {id: 'u1'}), (u4:User {id: 'u4'}), (ann:Streamer {id: 's1'}), (thi
       (p1:Product {id: 'p1'}), (p2:Product {id: 'p2'}), (tea:Category {id: 'tea'})
 CREATE (u)-[:FOLLOWS {at: datetime()}]->(ann), (u4)-[:FOLLOWS {at: datetime()}]->(ann),
        (ann)-[:SELLS {count: 3}]->(p1), (third)-[:SELLS {count: 1}]->(p1), (p2)-[:IN]->(tea),
-       (u4)-[:WATCHED {stream_id: 'l1', day: date('2026-01-01'), seconds: 30}]->(third),
-       (u4)-[:WATCHED {stream_id: 'l2', day: date('2026-01-02'), seconds: 12}]->(third)
+       (u4)-[:WATCHED {stream_id: 'l1', day: date('2026-01-01'), seconds: 30,
+                        first_at: datetime('2026-01-01')}]->(third),
+       (u4)-[:WATCHED {stream_id: 'l2', day: date('2026-01-02'), seconds: 12,
+                        first_at: datetime('2026-01-02')}]->(third)
 """
 
 

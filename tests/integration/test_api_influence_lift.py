@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from graph_schema.events import Event, UserRefunded, UserViewed, UserWatched
+from graph_schema.events import Event, ProductUpserted, UserRefunded, UserViewed, UserWatched
 from tests.integration.influence_market import ask_table, at, bought
 from tests.integration.ingest_stack import IngestStack
 
@@ -85,6 +85,25 @@ def test_a_lift_that_cannot_be_estimated_says_why(events: None, api_client: http
     later = {"since": at(0, day=20).isoformat(), "until": at(0, day=21).isoformat()}
     status, _, detail = answer(**later, known="4w", placebo="3d")
     assert (status, "no exposed user" in detail) == (400, True)
+
+
+def test_a_lift_is_narrowed_to_a_category_and_to_enough_buyers(
+    events: None, stack: IngestStack, api_client: httpx2.Client
+) -> None:
+    stack.append([ProductUpserted(event_id="cup", at=at(0), product_id="cup", categories=("ware",))])
+    stack.drain()
+    plain = ask_table(api_client, "lift", streamer_id="ann", **WINDOW)
+    of_ware = ask_table(api_client, "lift", streamer_id="ann", category="ware", **WINDOW)
+    assert [row["effect"] for row in of_ware["rows"]] == pytest.approx(
+        [row["effect"] for row in plain["rows"]]
+    )
+    of_food = ask_table(api_client, "lift", streamer_id="ann", category="food", **WINDOW)
+    assert {row["effect"] for row in of_food["rows"]} == {0.0}
+    # 30 of the exposed bought, and 12 of the others.
+    for min_buyers, doubted in ((12, []), (13, ["unexposed"]), (31, ["exposed", "unexposed"])):
+        found = ask_table(api_client, "lift", streamer_id="ann", min_buyers=min_buyers, **WINDOW)
+        reasons = [text for text in found["details"]["reasons"] if f"fewer than {min_buyers}" in text]
+        assert [text.split()[4] for text in reasons] == doubted
 
 
 def test_the_window_of_a_lift_must_be_given(api_client: httpx2.Client) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.integration.influence_market import ask, ask_table, market
+from graph_schema.events import ProductShowcased
+from tests.integration.influence_market import ask, ask_table, at, bought, market
 from tests.integration.ingest_stack import IngestStack
 
 
@@ -122,6 +123,71 @@ def test_a_users_influencers_are_those_of_the_purchases_first(
     assert influencers("u3") == []
     bought = ask(api_client, "influencers", user_id="u1")[0]["last_bought_at"]
     assert bought == "2026-01-05T11:00:00Z"
+
+
+PAGED: list[tuple[str, dict[str, Any]]] = [
+    ("product-streamers", {"product_id": "cup"}),
+    ("spread", {"product_id": "cup"}),
+    ("funnel", {"stream_id": "b1"}),
+    ("influencers", {"user_id": "u1"}),
+    ("paths", {"user_id": "u1", "product_id": "cup"}),
+]
+
+
+def test_the_pages_of_every_count_follow_each_other(
+    events: None, stack: IngestStack, api_client: httpx2.Client
+) -> None:
+    stack.append(
+        [
+            ProductShowcased(event_id=f"s{id_}", at=at(9), streamer_id=id_, product_id="cup")
+            for id_ in ("ann", "bob")
+        ]
+    )
+    stack.drain()
+    for query, params in PAGED:
+        whole = ask_table(api_client, query, **params)
+        assert (len(whole["rows"]) > 1, whole["next"]) == (True, None), query
+        rows, cursor = [], None
+        for _ in whole["rows"]:
+            page = ask_table(api_client, query, **params, limit=1, **({"cursor": cursor} if cursor else {}))
+            rows += page["rows"]
+            cursor = page["next"]
+        assert (rows, cursor) == (whole["rows"], None), query
+        for wrong in ("bm9uZQ", "WzFd", "W3t9LDEsIngiXQ"):
+            answer = api_client.get(f"/v1/influence/{query}", params=params | {"cursor": wrong})
+            # [1] is a place in a funnel, and no other's.
+            is_place = query == "funnel" and wrong == "WzFd"
+            assert answer.status_code == (200 if is_place else 422), (query, wrong)
+
+
+def test_counts_are_narrowed_to_enough_of_them(events: None, api_client: httpx2.Client) -> None:
+    def streamers(query: str, **params: Any) -> list[str]:
+        return [row["streamer_id"] for row in ask(api_client, query, **params)]
+
+    assert streamers("product-streamers", product_id="cup", min_buyers=1) == ["bob"]
+    assert streamers("product-streamers", product_id="cup", min_buyers=2) == []
+    assert streamers("spread", product_id="cup", min_buyers=1) == ["", "bob"]
+    assert streamers("influencers", user_id="u1", min_purchases=1) == ["bob"]
+    assert streamers("influencers", user_id="u1", min_purchases=2) == []
+
+
+def test_paths_are_those_of_a_window(events: None, stack: IngestStack, api_client: httpx2.Client) -> None:
+    stack.append(
+        [
+            ProductShowcased(event_id="s1", at=at(9), streamer_id="bob", product_id="cup"),
+            bought("b6", at(12), "u1", "tea", 50, ""),
+            bought("b7", at(12), "u4", "tea", 50, ""),
+        ]
+    )
+    stack.drain()
+
+    def kinds(**params: Any) -> list[str]:
+        return [row["path"] for row in ask(api_client, "paths", user_id="u1", product_id="cup", **params)]
+
+    assert kinds() == ["bought", "watched streamer", "user alike"]
+    assert kinds(until=at(11).isoformat()) == ["watched streamer"]
+    assert kinds(since=at(10.5).isoformat()) == ["bought", "user alike"]
+    assert kinds(min_shared=2) == ["bought", "watched streamer"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from tests.integration.forgetting import (
     eager,
     fill,
     holders,
+    ignore,
     pass_minutes,
     state,
     step,
@@ -152,7 +153,7 @@ async def test_a_cleaned_artifact_is_opened_anew_though_the_graph_is_away(stack:
     fill(stack)
     driver = open_graph(stack.settings)
     async with driver:
-        follower = ReleaseFollower(Graph(driver), stack.settings)
+        follower = ReleaseFollower(Graph(driver), stack.settings, serve=ignore, tell=ignore)
         await follower.refresh()
     assert follower.current is not None
     assert follower.current.user_row(USER) == 0

@@ -225,7 +225,7 @@ def test_purchases_of_an_idle_streamer_are_looked_up_in_their_index(stack: Inges
     query = load_query("retention/idle_streamers")
     result = stack.driver.execute_query("EXPLAIN " + query.text, dict.fromkeys(query.parameters))
     plan = str(result.summary.plan)
-    assert plan.count("INDEX ()-[:BOUGHT(streamer_id)]->()") == 2
+    assert plan.count("INDEX ()-[:BOUGHT(streamer_id, at)]->()") == 2
 
 
 def test_a_category_keeps_no_product(stack: IngestStack) -> None:

@@ -1,23 +1,17 @@
-"""Artifacts are read back as written, or refused with a remedy."""
+"""Artifacts are read back as they were written, and score as the model did."""
 
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from torch.nn import functional
 
-from lsec.core.artifact import MANIFEST, Artifact, Scoring, open_artifact
+from lsec.core.artifact import Scoring, open_artifact
 from lsec.core.artifact_layout import FILES
 from lsec.core.errors import ArtifactError
 from lsec.core.list_evaluation import evaluate_lists
@@ -32,6 +26,8 @@ from workers.training.model_card import CARD
 from workers.training.trainer import Trained
 
 JOB = Job("trn_1", "rel_1", "cosine-gcn", 0, "cpu", 1, 6, Hyperparameters())
+HALF = 0.02
+"""Scores of these vectors differ by less after their rounding to half precision."""
 METRICS = {"candidates": {"ndcg@10": 0.41234}, "popularity": {"candidates": {"ndcg@10": 0.3}}, "num_steps": 3}
 
 
@@ -60,8 +56,14 @@ def test_an_artifact_reads_back_as_it_was_written(tmp_path: Path) -> None:
     path, data, result = written(tmp_path)
     artifact = open_artifact(path, verify=True)
     assert not (tmp_path / "artifact.partial").exists()
-    assert np.array_equal(artifact.user_vectors, result.vectors.users.numpy())
-    assert artifact.manifest.counts == {"users": 60, "products": 40, "streamers": 5, "buys": len(data.buys)}
+    for found, trained in (
+        (artifact.user_vectors, result.vectors.users),
+        (artifact.product_vectors, result.vectors.products),
+        (artifact.streamer_vectors, result.vectors.streamers),
+    ):
+        assert np.array_equal(found, trained.numpy().astype(np.float16))
+    counts = {"buys": len(data.buys), "follows": len(data.follows), "views": len(data.viewed)}
+    assert artifact.manifest.counts == {"users": 60, "products": 40, "streamers": 5} | counts
     assert (artifact.manifest.scoring, artifact.manifest.temperature) == ("cosine", 0.2)
     for row, id_ in enumerate(data.user_ids.tolist()):
         assert artifact.user_row(id_.decode()) == row
@@ -72,6 +74,7 @@ def test_an_artifact_reads_back_as_it_was_written(tmp_path: Path) -> None:
     popular = [f"p{row}" for row in data.popular_order()]
     assert list(artifact.popular_products(3)) == popular[:3]
     assert list(artifact.popular_products(1000)) == popular
+    assert artifact.degrees.tolist() == np.bincount(data.buys.targets, minlength=40).tolist()
 
 
 @pytest.mark.parametrize("unknown", ["", "u", "u999", "a" * 1000, "u1\0", "ü"])
@@ -87,11 +90,11 @@ def test_scores_and_slates_agree_with_the_model(tmp_path: Path, scoring: Scoring
     expected = result.scorer.all_products(torch.arange(data.num_users)).numpy()
     users, products = np.divmod(np.arange(60 * 40), 40)
     scores = artifact.pair_scores(users, products).reshape(60, 40)
-    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores, expected, atol=HALF)
     for row in range(60):
         slate = artifact.slate(row)
         known = artifact.scores(row, [product_id for product_id, _ in slate] + ["unknown"])
-        assert known == pytest.approx(dict(slate), rel=1e-4, abs=1e-5)
+        assert known == pytest.approx(dict(slate), abs=HALF)
         assert [score for _, score in slate] == sorted((score for _, score in slate), reverse=True)
         assert len(slate) == 6
 
@@ -174,125 +177,3 @@ def outcome(code: str, *arguments: str, cwd: Path) -> str:
         [sys.executable, "-W", "error", "-c", code, *arguments],
         cwd=cwd, check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
-
-
-def refused(path: Path, *, verify: bool = False) -> ArtifactError:
-    with pytest.raises(ArtifactError) as caught:
-        open_artifact(path, verify=verify)
-    assert caught.value.remedy
-    return caught.value
-
-
-def test_a_missing_artifact_is_refused(tmp_path: Path) -> None:
-    assert "no artifact" in str(refused(tmp_path / "nowhere"))
-
-
-def test_a_changed_file_is_found_by_its_hash(tmp_path: Path) -> None:
-    path, _, _ = written(tmp_path)
-    content = bytearray((path / "user_vectors.safetensors").read_bytes())
-    content[-1] ^= 1
-    (path / "user_vectors.safetensors").write_bytes(content)
-    assert isinstance(open_artifact(path), Artifact)
-    assert "user_vectors" in str(refused(path, verify=True))
-
-
-def test_a_cut_or_missing_file_is_refused(tmp_path: Path) -> None:
-    path, _, _ = written(tmp_path)
-    content = (path / "slates.safetensors").read_bytes()
-    (path / "slates.safetensors").write_bytes(content[:-10])
-    assert "slates" in str(refused(path))
-    (path / "slates.safetensors").unlink()
-    assert "slates" in str(refused(path))
-    assert "slates" in str(refused(path, verify=True))
-
-
-def test_another_version_or_other_counts_are_refused(tmp_path: Path) -> None:
-    path, _, _ = written(tmp_path)
-    manifest = json.loads((path / MANIFEST).read_text())
-    (path / MANIFEST).write_text(json.dumps(manifest | {"counts": manifest["counts"] | {"users": 61}}))
-    assert "shape" in str(refused(path))
-    (path / MANIFEST).write_text(json.dumps(manifest | {"version": 1}))
-    assert "version 1" in str(refused(path))
-    (path / MANIFEST).write_text(json.dumps(manifest)[:-20])
-    assert "damaged" in str(refused(path))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: change_manifest(path, temperature=None),
-        lambda path: change_manifest(path, temperature="warm"),
-        lambda path: change_manifest(path, temperature=0),
-        lambda path: change_manifest(path, scoring="guessed"),
-        lambda path: change_manifest(path, counts={}),
-        lambda path: change_manifest(path, colour="blue"),
-        lambda path: change_items(path, popular=np.array([40], np.int32)),
-        lambda path: change_items(path, popular=np.array([0.5])),
-        lambda path: change_items(path, popular=np.array([0.5], np.float32)),
-        lambda path: change_items(path, popular=np.zeros((1, 1), np.int32)),
-        lambda path: change_items(path, product_ids=np.arange(40)),
-        lambda path: change_items(path, product_ids=np.full((40, 1), 255, np.uint8)),
-        lambda path: change_items(path, product_ids=np.empty((40, 0), np.uint8)),
-        lambda path: change_items(path, product_vectors=np.zeros((40, 9), np.float32)),
-        lambda path: change_items(path, one_more=np.zeros(1, np.float32)),
-    ],
-    ids=[
-        "no temperature",
-        "a word as temperature",
-        "a temperature of 0",
-        "a scoring that does not exist",
-        "no counts",
-        "an unknown field",
-        "an unknown product",
-        "numbers of an unknown type",
-        "half a product",
-        "a table of the popular",
-        "numbers as ids",
-        "ids that are not UTF-8",
-        "ids without a byte",
-        "other dimensions than the users'",
-        "one tensor more",
-    ],
-)
-def test_contents_that_do_not_fit_together_are_refused(
-    tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
-    path, _, _ = written(tmp_path)
-    damage(path)
-    assert re.search("damaged|cannot be read", str(refused(path)))
-
-
-def change_manifest(path: Path, **changes: Any) -> None:
-    manifest = json.loads((path / MANIFEST).read_text())
-    (path / MANIFEST).write_text(json.dumps(manifest | changes))
-
-
-def change_items(path: Path, **changes: Any) -> None:
-    file = path / "items.safetensors"
-    arrays = {name: array.copy() for name, array in load_file(file).items()}
-    save_file(arrays | changes, file)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("small"), num_users=6, num_products=9, num_buys=20)[0]
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
-@given(data=st.data())
-def test_damage_anywhere_is_told_or_does_not_show(small: Path, data: st.DataObject) -> None:
-    """Bytes cut off, changed or put in; with `verify`, whatever is not what was written is refused."""
-    file = small / data.draw(st.sampled_from([*FILES, MANIFEST]))
-    content = file.read_bytes()
-    at = data.draw(st.integers(0, len(content) - 1) | st.integers(0, min(len(content) - 1, 400)))
-    put = data.draw(st.binary(max_size=8))
-    kept = at + data.draw(st.integers(0, 8)) if data.draw(st.booleans()) else len(content)
-    damaged = content[:at] + put + content[kept:]
-    try:
-        file.write_bytes(damaged)
-        if damaged != content and file.name != MANIFEST:
-            refused(small, verify=True)
-        with suppress(ArtifactError):
-            open_artifact(small)
-    finally:
-        file.write_bytes(content)

@@ -5,7 +5,7 @@ record wins. Merging the results into the graph is commutative too, so that neit
 events nor the cut into batches changes the graph.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -76,16 +76,26 @@ def user_ids(events: Iterable[Event]) -> set[str]:
     return {user_id for event in events if (user_id := getattr(event, "user_id", ""))}
 
 
-def changed_ids(events: Iterable[Event]) -> list[tuple[str, str]]:
-    """(kind, id) of the users, products and streamers for whom answers may differ after the events."""
-    changed: set[tuple[str, str]] = set()
+def changed_ids(
+    events: Iterable[Event], new_products: Collection[str] | None = None
+) -> list[tuple[str, str]]:
+    """(kind, id) of those for whom answers may differ after the events.
+
+    Kind "shown" is a user who was only shown something or dismissed it: their taste is what it was. Any
+    event makes the product that it mentions; those made are among `new_products`, None if nobody knows.
+    """
+    changed: set[tuple[str, str]] = {("product", product_id) for product_id in new_products or ()}
     for event in events:
         if user_id := getattr(event, "user_id", ""):
-            changed.add(("user", user_id))
+            changed.add(("shown" if isinstance(event, UserImpressed | UserDismissed) else "user", user_id))
         elif streamer_id := getattr(event, "streamer_id", ""):
             changed.add(("streamer", streamer_id))
+            if stream_id := getattr(event, "stream_id", ""):
+                changed.add(("stream", stream_id))
         if isinstance(event, ProductShowcased | ProductUpserted):
             changed.add(("product", event.product_id))
+        elif new_products is None and (product_id := getattr(event, "product_id", "")):
+            changed.add(("product", product_id))
     return sorted(changed)
 
 

@@ -1,6 +1,6 @@
 """What became of a batch, for the log line and the counters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from graph_schema.events import Event
@@ -9,9 +9,13 @@ from lsec.core.event_log import BATCH_SIZES, size_field
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a batch: the events that are in the graph, its number there, and what it cost."""
+    """What became of a batch: the events that are in the graph, its number there, and what it cost.
+
+    `products` are those that it may have made, None if nobody knows.
+    """
 
     events: Sequence[Event]
+    products: Collection[str] | None = None
     seq: int = 0
     num_dead_letters: int = 0
     num_retries: int = 0

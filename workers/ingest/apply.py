@@ -65,8 +65,8 @@ class GraphWriter:
         """Bind the shard to a log at a position."""
         keep_trying(lambda: self._adopt(offset), pause=self._pause)
 
-    def apply(self, prepared: Prepared, *, held: Offset, moved: Offset) -> int:
-        """Apply the events and move the position from `held` to `moved`, both or neither; the batch's `seq`.
+    def apply(self, prepared: Prepared, *, held: Offset, moved: Offset) -> NodeChanges:
+        """Apply the events and move the position from `held` to `moved`, both or neither; what came of it.
 
         DataFault if the graph refuses an event; PositionMoved if the position is not `held`, also
         when an earlier try was committed without our knowing; BatchTooLarge if it does not fit.
@@ -94,7 +94,7 @@ class GraphWriter:
                 num_events=offset.num_events,
             ).consume()
 
-    def _transact(self, prepared: Prepared, held: Offset, moved: Offset | None) -> int:
+    def _transact(self, prepared: Prepared, held: Offset, moved: Offset | None) -> NodeChanges:
         for _ in range(MAX_LOOK_UPS):
             try:
                 changes = keep_trying(lambda: self._try(prepared, held, moved), pause=self._pause)
@@ -104,7 +104,7 @@ class GraphWriter:
             else:
                 if moved is not None:
                     self._known.learn(changes)
-                return changes.seq
+                return changes
         raise DataFault(reason)
 
     def _try(self, prepared: Prepared, held: Offset, moved: Offset | None) -> NodeChanges:

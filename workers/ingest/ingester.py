@@ -12,6 +12,7 @@ import redis.exceptions
 from sqlalchemy import Engine
 
 from graph_schema.events import Event
+from graph_schema.vocabulary import Label
 from lsec.core.errors import LogMismatch
 from lsec.core.event_log import (
     MAX_CHANGES,
@@ -163,7 +164,7 @@ class Ingester:
         try:
             self._letters.check(loaded.entries)
             if prepared is not None:
-                seq = self._writer.apply(prepared, held=self._offset, moved=moved)
+                written = self._writer.apply(prepared, held=self._offset, moved=moved)
         except DataFault as fault:
             # Its text may name people; it goes into the dead letters, which an erasure reaches.
             logger.warning("Isolating what is wrong up to %s: %s", moved.position, type(fault).__name__)
@@ -171,10 +172,11 @@ class Ingester:
         if prepared is None:
             good, num_letters = self._keep_bad(loaded.entries)
             prepared = prepare(good)
-            seq = self._writer.apply(prepared, held=self._offset, moved=moved)
+            written = self._writer.apply(prepared, held=self._offset, moved=moved)
         return Applied(
             prepared.events,
-            seq=seq,
+            products=written.found.get(Label.PRODUCT, ()),
+            seq=written.seq,
             num_dead_letters=num_letters,
             num_retries=self._writer.num_tries - tries - 1,
             duration_ms=round((time.monotonic() - started) * 1000),
@@ -217,7 +219,7 @@ class Ingester:
         When the log's server is out of memory this trims the log before it fails, so that trying
         again ends.
         """
-        changes = changed_ids(applied.events)
+        changes = changed_ids(applied.events, applied.products)
         committed = Committed(self._offset.position, self._offset.num_events, int(time.time() * 1000))
         mirror: dict[Any, Any] = committed_fields(committed)  # the client's types are invariant
         with self._client.pipeline(transaction=True) as pipe:

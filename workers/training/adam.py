@@ -39,14 +39,12 @@ class Adam:
         """Goes on from this state."""
         self._averages, self._squares, self._steps = state["averages"], state["squares"], state["steps"]
 
-    def clear_gradients(self) -> None:
-        """Forgets the gradients of the last step."""
-        for parameter in self._parameters:
-            parameter.grad = None
-
     @torch.no_grad()
     def step(self, share: float) -> None:
-        """One step at this share of each group's learning rate; what has no gradient stays."""
+        """One step at this share of each group's learning rate, after which the gradients are forgotten.
+
+        What has no gradient stays.
+        """
         start = 0
         for group in self._groups:
             rows = [start + i for i, parameter in enumerate(group.parameters) if parameter.grad is not None]
@@ -67,3 +65,5 @@ class Adam:
                 eps=1e-8,
                 maximize=False,
             )
+        for parameter in self._parameters:
+            parameter.grad = None

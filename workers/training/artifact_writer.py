@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lsec.core import durable
 from lsec.core.artifact import ARTIFACT_VERSION, Manifest, Scoring
+from lsec.core.errors import Untrainable
 from workers.training.artifact_files import write_arrays, write_manifest
 from workers.training.data import Interactions, read_manifest, snapshot_sha256
 from workers.training.job import Job
@@ -50,6 +52,8 @@ def write_artifact(
             "products": data.num_products,
             "streamers": data.num_streamers,
             "buys": len(data.buys),
+            "follows": len(data.follows),
+            "views": len(data.viewed),
         },
         snapshot_sha256=snapshot_sha256(snapshot),
         positions=source.get("positions"),
@@ -82,13 +86,24 @@ def artifact_arrays(trained: Trained, data: Interactions, *, slate_length: int) 
         "user_order": np.argsort(data.user_ids),
         "product_order": np.argsort(data.product_ids),
         "streamer_order": np.argsort(data.streamer_ids),
-        "user_vectors": vectors.users.cpu().numpy(),
-        "product_vectors": vectors.products.cpu().numpy(),
+        "user_vectors": in_half_precision(vectors.users),
+        "product_vectors": in_half_precision(vectors.products),
         "product_bias": trained.bias.cpu().numpy(),
-        "streamer_vectors": vectors.streamers.cpu().numpy(),
+        "streamer_vectors": in_half_precision(vectors.streamers),
         "slates": slates,
         "slate_scores": slate_scores,
         "bought_indptr": indptr,
         "bought_indices": buys.targets.astype(np.int32),
         "popular": data.popular_order()[:MAX_POPULAR].astype(np.int32),
     }
+
+
+def in_half_precision(vectors: Tensor) -> NDArray[np.float16]:
+    """The vectors as an artifact holds them; Untrainable if a number is too great for that."""
+    halves: NDArray[np.float16] = vectors.half().cpu().numpy()
+    if not np.isfinite(halves).all():
+        raise Untrainable(
+            f"A vector has a number beyond {np.finfo(np.float16).max:.0f}, the greatest in half precision.",
+            remedy="Lower the learning rate, or raise the weight decay if the model has one.",
+        )
+    return halves

@@ -44,7 +44,8 @@ from safetensors.numpy import load_file
 ids, users, items = (load_file(f"{{name}}.safetensors") for name in ("user_ids", "user_vectors", "items"))
 user_ids, product_ids = (i.view(f"S{{i.shape[1]}}").ravel() for i in (ids["user_ids"], items["product_ids"]))
 user = users["user_vectors"][np.flatnonzero(user_ids == b"USER_ID")[0]]
-scores = items["product_vectors"] @ user / {temperature!r} + items["product_bias"]
+products = items["product_vectors"].astype(np.float32)
+scores = products @ user / {temperature!r} + items["product_bias"]
 print(product_ids[np.argsort(-scores)[:10]])
 """
 LOAD_SLATES = """\

@@ -88,7 +88,6 @@ class Optimisation:
 
     def step(self, step: int) -> float:
         """Takes the step of this number, which is one epoch, and returns its loss."""
-        self._optimizer.clear_gradients()
         loss = self._loss(torch.Generator().manual_seed((self._seed << 24) + step + 1))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         processes.sum_gradients([self._model.streamers, self._model.bias])

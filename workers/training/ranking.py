@@ -18,6 +18,8 @@ SCORES_PER_CHUNK = 2**23
 LISTS_PER_CHUNK = 128
 DENSE_FACTOR = 40
 """Up to so many products for each that is listed, scoring them all is faster than gathering the listed."""
+VECTORS_PER_CHUNK = 2**13
+"""So many listed products' vectors are gathered at once: 6 MiB of 192 dimensions."""
 
 
 class Ranker(Protocol):
@@ -78,11 +80,14 @@ class Scorer:
     def candidates(self, lists: CandidateLists) -> NDArray[np.float32]:
         """Scores [L, C] of the lists' candidates; pads get any number."""
         scores = np.empty(lists.products.shape, np.float32)
-        for start in range(0, len(lists), LISTS_PER_CHUNK):
-            rows = slice(start, start + LISTS_PER_CHUNK)
+        width = max(lists.products.shape[1], 1)
+        is_dense = self.num_products <= DENSE_FACTOR * width
+        chunk_lists = LISTS_PER_CHUNK if is_dense else max(1, VECTORS_PER_CHUNK // width)
+        for start in range(0, len(lists), chunk_lists):
+            rows = slice(start, start + chunk_lists)
             users = torch.from_numpy(lists.users[rows]).to(self.device)
             products = torch.from_numpy(lists.products[rows].clip(min=0)).to(self.device)
-            if self.num_products <= DENSE_FACTOR * products.shape[1]:
+            if is_dense:
                 chunk = self.all_products(users).gather(1, products)
             else:
                 cosines = torch.bmm(self.products[products], self.users[users][:, :, None])[:, :, 0]

@@ -20,6 +20,7 @@ from workers.training.data import Interactions
 from workers.training.divergence import require_finite
 from workers.training.evaluation import selection_report
 from workers.training.learners import Learner, make_learner
+from workers.training.memory import give_back_freed_memory
 from workers.training.model import Vectors
 from workers.training.model_hyperparameters import AnyHyperparameters
 from workers.training.progress import OnProgress, Progress, peak_memory_mb
@@ -152,6 +153,7 @@ class Trainer:
         while self._state.step < hp.num_steps and self._state.num_worse < hp.patience:
             self._select_step(learner, validation)
         learner.restore(self._state.best)
+        self._state.best = {}
         return learner
 
     def _select_step(self, learner: Learner, validation: Validation) -> None:
@@ -182,6 +184,7 @@ class Trainer:
         return time.monotonic() - self._started_at
 
     def _learner(self, data: Interactions) -> Learner:
+        give_back_freed_memory()
         learner = make_learner(self._model, data, self._hyperparameters, seed=self._seed, device=self._device)
         if self._state.step:
             learner.restore(self._state.parameters, self._state.optimizer)
@@ -226,7 +229,16 @@ class Trainer:
         value = figures[SELECTION_METRIC]
         if value > state.best_value:
             state.best_value, state.best_step, state.num_worse = value, state.step, 0
-            state.best = {name: each.clone() for name, each in learner.parameters.items()}
+            _overwrite(state.best, learner.parameters)
         else:
             state.num_worse += 1
         return value
+
+
+def _overwrite(kept: dict[str, Tensor], parameters: dict[str, Tensor]) -> None:
+    """Makes `kept` equal to the parameters, where it can in place: copies made anew would break up memory."""
+    for name, each in parameters.items():
+        if name in kept:
+            kept[name].copy_(each)
+        else:
+            kept[name] = each.clone()

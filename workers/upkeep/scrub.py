@@ -51,6 +51,8 @@ def scrub(folder: Path, user_ids: Sequence[str]) -> bool:
         counts=artifact.manifest.counts | {"buys": num_buys},
     )
     write_manifest(partial, manifest)
+    # As it is on the disk, and so that nobody who serves it has to compare it.
+    open_artifact(partial)
     for path in (*partial.iterdir(), partial):
         durable.sync(path)
     partial.rename(_beside(folder, "scrubbed"))

@@ -1,8 +1,9 @@
 // The streamers behind one user's purchases within a window: those whom the purchases name, with what the user
 // did with each: follows, seconds watched, products viewed, purchases and their amount; refunds stand apart.
-// Streamers who were only followed, watched or viewed come after them.
+// Streamers who were only followed, watched or viewed come after them. Those with `min_purchases`, from the one after
+// `after` on ([-purchases, -amount, -watch_seconds, -views, id], or null).
 // mode: read
-// params: user_id, since, until, category, limit
+// params: user_id, since, until, category, min_purchases, after, limit
 // columns: streamer_id, name, follows, watch_seconds, views, purchases, amount, refunds, last_bought_at
 MATCH (user:User {id: $user_id})
 CALL (user) {
@@ -32,6 +33,8 @@ CALL (user) {
 WITH user, streamer_id, sum(seconds) AS watch_seconds, sum(views) AS views, sum(purchases) AS purchases,
      sum(amount) AS amount, sum(refunds) AS refunds, max(bought_at) AS bought_at
 MATCH (streamer:Streamer {id: streamer_id})
+WHERE purchases >= $min_purchases
+  AND ($after IS NULL OR [-purchases, -amount, -watch_seconds, -views, streamer_id] > $after)
 RETURN streamer.id AS streamer_id, coalesce(streamer.name, '') AS name,
        EXISTS { (user)-[:FOLLOWS]->(streamer) } AS follows, watch_seconds, views, purchases, amount, refunds,
        toString(localdatetime(bought_at)) + 'Z' AS last_bought_at

@@ -1,7 +1,8 @@
 // How one product spreads over streamers and time: for each UTC day of a window and each streamer with whom it
-// was seen ('' for none), its views, carts, and purchases with their buyers and amount; refunds stand apart.
+// was seen ('' for none), its views, carts, and purchases with their buyers and amount; refunds stand apart. Those with
+// `min_buyers`, in order of day and streamer, from the one after `after` on ([day, streamer's id], or null).
 // mode: read
-// params: product_id, since, until, limit
+// params: product_id, since, until, min_buyers, after, limit
 // columns: day, streamer_id, name, views, carts, buyers, purchases, amount, refunds, refunded_amount
 MATCH (product:Product {id: $product_id})
 CALL (product) {
@@ -26,7 +27,8 @@ CALL (product) {
 WITH day, streamer_id, sum(views) AS views, sum(carts) AS carts, sum(buyers) AS buyers,
      sum(purchases) AS purchases, sum(amount) AS amount, sum(refunds) AS refunds,
      sum(refunded_amount) AS refunded_amount
-ORDER BY day, streamer_id
+WHERE buyers >= $min_buyers AND ($after IS NULL OR [toString(day), streamer_id] > $after)
+WITH * ORDER BY day, streamer_id
 LIMIT $limit
 OPTIONAL MATCH (streamer:Streamer {id: streamer_id})
 RETURN toString(day) AS day, streamer_id, coalesce(streamer.name, '') AS name, views, carts, buyers,

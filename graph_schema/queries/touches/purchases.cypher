@@ -1,8 +1,8 @@
 // Purchases of a range of users within a window, refunded ones too: one record of integer lists, and the ids
-// of their streams as '' where no stream is asked for. `streamers` gives the index of each streamer's id.
+// of their streamers and streams, of these as '' where no stream is asked for.
 // mode: read
-// params: start, stop, since, until, category, streamers, in_stream
-// columns: user, product, streamer, stream, at, amount, quantity, is_refunded
+// params: start, stop, since, until, category, in_stream
+// columns: user, product, streamer_id, stream, at, amount, quantity, is_refunded
 MATCH (u:User)-[b:BOUGHT]->(p:Product)
 USING INDEX u:User(index)
 WHERE u.index >= $start AND u.index < $stop
@@ -10,7 +10,7 @@ WHERE u.index >= $start AND u.index < $stop
   AND ($category = '' OR EXISTS { (p)-[:IN]->(:Category {id: $category}) })
 RETURN collect(u.index) AS user,
        collect(p.index) AS product,
-       collect(coalesce($streamers[b.streamer_id], -1)) AS streamer,
+       collect(b.streamer_id) AS streamer_id,
        collect(CASE WHEN $in_stream THEN b.stream_id ELSE '' END) AS stream,
        collect(b.at.epochMillis) AS at,
        collect(b.amount) AS amount,

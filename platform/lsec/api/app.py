@@ -6,21 +6,26 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from lsec.api.dependencies import AppState, Services
+from lsec.api.direct_route import match_first
 from lsec.api.estimates import open_estimates
 from lsec.api.metrics import Metrics
 from lsec.api.openapi import describe_problems, operation_id, problems
 from lsec.api.problems import add_problem_handlers
 from lsec.api.rate_limits import open_rate_limits
+from lsec.api.reasons import Explainer
 from lsec.api.recommender import Recommender
 from lsec.api.request_ids import RequestIds
 from lsec.api.routes import (
     attribution,
+    audience,
     cypher,
     dead_letters,
+    discovery,
     erasures,
     event_status,
     events,
@@ -28,12 +33,15 @@ from lsec.api.routes import (
     influence,
     lift,
     live,
+    paper,
     recommendations,
     releases,
+    seeds,
     trainings,
     users,
 )
 from lsec.api.routes import metrics as metrics_routes
+from lsec.api.shedding import Shedding
 from lsec.api.stores.active_release import ReleaseFollower
 from lsec.api.stores.cypher import CypherStore
 from lsec.api.stores.dead_letters import DeadLetterStore
@@ -43,8 +51,12 @@ from lsec.api.stores.graph import Graph, open_graph
 from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.api.stores.live_feed import LiveFeed
+from lsec.api.stores.market import Market
 from lsec.api.stores.personal_data import PersonalData
 from lsec.api.stores.releases import ReleaseStore
+from lsec.api.stores.shoppers import Shoppers
+from lsec.api.stores.streamers import Streamers
+from lsec.api.stores.streams import Streams
 from lsec.api.stores.trainings import TrainingStore, make_sender
 from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
@@ -60,12 +72,15 @@ EXIT_LOOP_ENDED = 70
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application on `settings`, by default those of the environment (for `uvicorn --factory`)."""
+def create_app(settings: Settings | None = None, *, counters: Path | None = None) -> FastAPI:
+    """The application on `settings`, by default those of the environment (for `uvicorn --factory`).
+
+    `counters` is the folder where its processes count together, if there are several.
+    """
     if settings is None:
         settings = load_settings()
         configure_logging(settings, process="api")
-    metrics = Metrics()
+    metrics = Metrics(counters)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
@@ -80,7 +95,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         generate_unique_id_function=operation_id,
+        # Metrics and lines are our own; looking whether somebody collects FastAPI's too has its price.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(Shedding)
     app.add_middleware(RequestIds, metrics=metrics)
     add_problem_handlers(app)
     describe_problems(app)
@@ -91,9 +109,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         trainings,
         releases,
         recommendations,
+        discovery,
         influence,
         attribution,
         lift,
+        audience,
+        seeds,
+        paper,
         cypher,
         live,
         metrics_routes,
@@ -103,6 +125,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         erasures,
     ):
         app.include_router(module.router, responses=problems(401, 403, 422, 429, 503))
+    app.include_router(recommendations.direct, responses=problems(401, 403, 422, 429, 503))
+    match_first(app, recommendations.direct)
     return app
 
 
@@ -116,18 +140,36 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         graph = Graph(driver)
         sender = stack.enter_context(make_sender(settings))
         event_log = EventLog(log_client, settings)
-        follower = ReleaseFollower(graph, settings)
+        shoppers, streams, streamers = Shoppers(graph), Streams(graph), Streamers(graph)
+        stack.push_async_callback(streamers.close)
+        explainer = Explainer(graph)
+        market = Market(
+            graph,
+            log_client,
+            settings,
+            shoppers=shoppers,
+            streams=streams,
+            prepare=(shoppers.prepare, explainer.prepare),
+        )
+        follower = ReleaseFollower(graph, settings, serve=market.serve, tell=market.graph_answers)
         erasure_store = ErasureStore(ledger, event_log, settings)
         statements = CypherStore(driver, log_client, ledger, erasure_store, settings)
         stack.push_async_callback(statements.close)
         live_feed = LiveFeed(log_client, settings, leaving=lambda: erasure_store.leaving)
+
+        async def count_listeners() -> None:
+            await metrics.count_listeners(lambda: live_feed.num_listeners)
+
         await erasure_store.begin()
         for follow in (
             event_log.follow,
             event_log.watch_load,
+            market.follow,
             follower.follow,
+            shoppers.follow,
             erasure_store.follow,
             live_feed.follow,
+            count_listeners,
         ):
             stack.push_async_callback(_stop, _start(follow))
         yield Services(
@@ -143,7 +185,10 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             event_log=event_log,
             graph=graph,
             follower=follower,
-            recommender=Recommender(graph, follower, erasure_store),
+            recommender=Recommender(graph, market, shoppers, streams, erasure_store, explainer),
+            market=market,
+            shoppers=shoppers,
+            streamers=streamers,
             metrics=metrics,
             live_feed=live_feed,
             estimates=await stack.enter_async_context(open_estimates()),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 from fastapi import Depends, Path, Request, Response, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AwareDatetime, Field
@@ -23,8 +24,11 @@ from lsec.api.stores.graph import Graph
 from lsec.api.stores.keys import Caller, KeyStore
 from lsec.api.stores.ledger import Ledger
 from lsec.api.stores.live_feed import LiveFeed
+from lsec.api.stores.market import Market
 from lsec.api.stores.personal_data import PersonalData
 from lsec.api.stores.releases import ReleaseStore
+from lsec.api.stores.shoppers import Shoppers
+from lsec.api.stores.streamers import Streamers
 from lsec.api.stores.trainings import TrainingStore
 from lsec.core.errors import Forbidden, Unauthenticated
 from lsec.core.ledger import GRANTS, Scope
@@ -64,6 +68,9 @@ class Services:
     graph: Graph
     follower: ReleaseFollower
     recommender: Recommender
+    market: Market
+    shoppers: Shoppers
+    streamers: Streamers
     metrics: Metrics
     live_feed: LiveFeed
     statements: CypherStore
@@ -76,7 +83,8 @@ class AppState(TypedDict):
     services: Services
 
 
-def get_services(request: Request) -> Services:
+# FastAPI would give a plain function to a thread: that costs more than most routes do.
+async def get_services(request: Request) -> Services:
     """The services that the lifespan opened."""
     return cast(Services, request.state.services)
 
@@ -103,7 +111,13 @@ class RequiresScope:
             raise Unauthenticated(
                 "This needs an API key.", remedy="Send it as `Authorization: Bearer lsec_…`."
             )
-        caller = await services.keys.authenticate(credentials.credentials)
+        caller = await self.admit(services, credentials.credentials)
+        _refuse_unknown_parameters(request)
+        return caller
+
+    async def admit(self, services: Services, secret: str) -> Caller:
+        """Whose key it is; Unauthenticated, Forbidden or RateLimited if a request with it may not pass."""
+        caller = await services.keys.authenticate(secret)
         if caller is None:
             raise Unauthenticated("The API key is unknown or revoked.")
         note(key=caller.key_id)
@@ -113,7 +127,6 @@ class RequiresScope:
                 remedy=f"Use one of scope {' or '.join(self._granting())}.",
             )
         await services.rate_limits.check(caller)
-        _refuse_unknown_parameters(request)
         return caller
 
     def _granting(self) -> list[Scope]:
@@ -134,11 +147,17 @@ def invalid(reason: str, *place: str) -> RequestValidationError:
 
 def _refuse_unknown_parameters(request: Request) -> None:
     """RequestValidationError for query parameters that the route does not declare, such as misspelt ones."""
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    known = query_parameters(request.scope["route"].dependant)
     reason = f"there is no such parameter; known are: {', '.join(known)}" if known else "takes no parameters"
     unknown = dict.fromkeys(name for name in request.query_params if name not in known)
     if unknown:
         raise RequestValidationError([wrong(reason, "query", name[:MAX_SHOWN]) for name in unknown])
+
+
+def query_parameters(dependant: Dependant) -> list[str]:
+    """The query parameters of a route, those of what it depends on too."""
+    of_others = [name for needed in dependant.dependencies for name in query_parameters(needed)]
+    return [field.alias for field in dependant.query_params] + of_others
 
 
 def requires(*scopes: Scope) -> Any:

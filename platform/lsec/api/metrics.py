@@ -1,15 +1,23 @@
-"""What is measured: what this process answers, and at each scrape the log, its ingesters and the rest."""
+"""What is measured: what the API answers, and at each scrape the log, its ingesters and the rest.
 
+Several processes count together in a folder, where each has files of its own. Whichever answers a scrape
+sums them up, with those of processes that have ended: so no counter falls before the API itself starts anew.
+"""
+
+import asyncio
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
+    multiprocess,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,6 +27,7 @@ from lsec.core.event_log import BATCH_SIZES, entry_id_ms, size_field
 
 DURATION_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+LISTENERS_EVERY_S = 1.0
 OUTCOMES = ("accepted", "duplicates", "rejected")
 _SHARD = ("shard",)
 
@@ -27,30 +36,39 @@ IngestStats = Mapping[str, int]
 
 
 class Metrics:
-    """The counters of this process."""
+    """The counters of this process, and of all of the API's where they count together in a folder.
 
-    def __init__(self) -> None:
+    prometheus_client decides where to count as it is imported, by a variable that then names the folder.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         # They would double the series; Prometheus tells a restart by a counter that falls.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
-        self._registry = CollectorRegistry()
+        self._registry = self._all = CollectorRegistry()
+        if folder is not None:
+            self._all = CollectorRegistry()
+            multiprocess.MultiProcessCollector(self._all, str(folder))  # type: ignore[no-untyped-call]  # as above
         self._requests = Counter(
             "lsec_http_requests",
-            "Requests answered by this process",
+            "Requests answered by the API",
             ["method", "route", "status"],
             registry=self._registry,
         )
         self._durations = Histogram(
             "lsec_http_request_duration_seconds",
-            "Time until this process began to answer a request",
+            "Time until the API began to answer a request",
             ["method", "route"],
             buckets=DURATION_BUCKETS_S,
             registry=self._registry,
         )
         events = Counter(
             "lsec_events",
-            "Events sent to this process, by what became of them",
+            "Events sent to the API, by what became of them",
             ["outcome"],
             registry=self._registry,
+        )
+        self._listeners = Gauge(
+            "lsec_live_listeners", "Open live feeds", registry=self._registry, multiprocess_mode="livesum"
         )
         # Looking a child up costs more than counting.
         self._of_outcome = {outcome: events.labels(outcome) for outcome in OUTCOMES}
@@ -74,11 +92,21 @@ class Metrics:
             if num_events and isinstance(num_events, int):
                 counter.inc(num_events)
 
+    def has_listeners(self, num_listeners: int) -> None:
+        """Say how many listen to the live feed of this process."""
+        self._listeners.set(num_listeners)
+
+    async def count_listeners(self, count: Callable[[], int]) -> None:
+        """Say it every second, for ever: another process may answer the scrape."""
+        while True:
+            self.has_listeners(count())
+            await asyncio.sleep(LISTENERS_EVERY_S)
+
     def text(self, families: Sequence[Metric]) -> bytes:
         """Everything in Prometheus's text format: the counters, and what was measured for this scrape."""
         scraped = CollectorRegistry()
         scraped.register(_Measured(families))
-        return generate_latest(self._registry) + generate_latest(scraped)
+        return generate_latest(self._all) + generate_latest(scraped)
 
 
 class _Measured(Collector):
@@ -149,11 +177,6 @@ def release_family(release_id: str | None) -> Metric:
 def dead_letter_family(num_open: int) -> Metric:
     """The dead letters that wait for somebody."""
     return GaugeMetricFamily("lsec_dead_letters", "Events set aside that nobody has dealt with yet", num_open)
-
-
-def listener_family(num_listeners: int) -> Metric:
-    """Those who listen to the live feed of this process."""
-    return GaugeMetricFamily("lsec_live_listeners", "Open live feeds of this process", num_listeners)
 
 
 def up_family(answered: Mapping[str, bool]) -> Metric:

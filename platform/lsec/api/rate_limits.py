@@ -1,4 +1,4 @@
-"""How many requests a key may make: counted on the log's server, for reads in this process.
+"""How many requests a key may make: counted on the log's server, for reads by a share in each process.
 
 A window is fixed: it begins with a key's first request and ends by itself, so the moment to come back is
 exact, and to count is one increment. A sliding window would be smoother, at six commands; the limits are
@@ -129,9 +129,18 @@ async def _count(limit: _Limit, ahead: _Ahead, caller: Caller) -> None:
     ahead.refused_until = time.monotonic() + max(seconds_left, ASK_AGAIN_S)
 
 
+def _share(rate: str, num_processes: int) -> str:
+    """One process's share of a rate such as 100/second, rounded up; '' of ''."""
+    amount, _, period = rate.partition("/")
+    return f"{-(-int(amount) // num_processes)}/{period}" if rate else ""
+
+
 @contextlib.asynccontextmanager
 async def open_rate_limits(settings: Settings) -> AsyncIterator[RateLimits]:
-    """The limits of the settings; it opens while the log's server is down."""
+    """The limits of the settings; it opens while the log's server is down.
+
+    Of a limit on reads, this process allows one of `api_processes` equal shares.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         settings.log_url.get_secret_value(),
         max_connections=MAX_CONNECTIONS,
@@ -151,7 +160,7 @@ async def open_rate_limits(settings: Settings) -> AsyncIterator[RateLimits]:
     own = FixedWindowRateLimiter(MemoryStorage())
     rates = {
         Scope.INGEST: (settings.rate_limit_ingest, shared),
-        Scope.READ: (settings.rate_limit_read, own),
+        Scope.READ: (_share(settings.rate_limit_read, settings.api_processes), own),
         Scope.ANALYST: (settings.rate_limit_analyst, shared),
         Scope.ADMIN: (settings.rate_limit_admin, shared),
     }

@@ -1,184 +1,199 @@
-"""What a user should see now: the release's slate, less what the graph knows better, then popular goods."""
+"""What a user should see now: from the release and what they have done since, from this process's memory."""
 
+import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from lsec.api.stores.active_release import ReleaseFollower
+from neo4j.exceptions import DriverError, Neo4jError
+
+from lsec.api.reasons import POPULAR, TASTE, Explainer, popular_in
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
-from lsec.core.artifact import Artifact
+from lsec.api.stores.market import Market
+from lsec.api.stores.shoppers import Known, Shoppers
+from lsec.api.stores.streams import Showcase, Streams
+from lsec.serving.answer import answer
+from lsec.serving.shelf import Shelf
+from lsec.serving.shopper import Shopper
+from lsec.serving.tags import Rows
+from lsec.serving.wish import Pick, Wish
 
 MAX_POPULAR = 1000
-MAX_BOUGHT = 1000
-SPARE = 20
-"""Products looked at beside the k that are needed, for those that may not be shown."""
 POPULAR_CACHE_S = 10.0
-POPULAR_SCORE = 0.0
-"""The score of a product that no model scored for this user."""
-POPULAR = {"kind": "popular", "text": "Popular in the shop"}
-"""The reason of a filler."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for, and the release that is served while it is answered."""
-
-    user_id: str
-    k: int
-    include_bought: bool
-    artifact: Artifact | None
-
-    @property
-    def release_id(self) -> str | None:
-        return self.artifact.manifest.release_id if self.artifact else None
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A product to show; `score` is the model's, or POPULAR_SCORE for a popular filler."""
-
-    product_id: str
-    score: float
-    from_slate: bool
+UNKNOWN = Known(None, None)
+MANY_ROWS = 5_000
+"""From so many products to choose from, the scores are made outside the event loop."""
+PERSONAL = frozenset({"folded_in", "slate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """A user's products, best first, and where they come from."""
+    """A user's products, best first; `degraded` names what was away when they were chosen."""
 
     user_id: str
     release_id: str | None
-    source: Literal["slate", "popular"]
+    source: str
     products: list[dict[str, Any]]
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer as it is sent."""
+        return {
+            "user_id": self.user_id,
+            "release_id": self.release_id,
+            "source": self.source,
+            "products": self.products,
+        }
 
 
 class Recommender:
-    """Two or three short queries a request; all else is read from the memory-mapped artifact."""
+    """Answers from memory; asks the graph for a changed user, a stream's showcase, and reasons."""
 
-    def __init__(self, graph: Graph, follower: ReleaseFollower, erasures: ErasureStore) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        market: Market,
+        shoppers: Shoppers,
+        streams: Streams,
+        erasures: ErasureStore,
+        explainer: Explainer,
+    ) -> None:
         self._graph = graph
-        self._follower = follower
+        self._market = market
+        self._shoppers = shoppers
+        self._streams = streams
         self._erasures = erasures
+        self._explainer = explainer
         self._popular: list[str] = []
         self._popular_until = 0.0
 
+    @property
+    def shelf(self) -> Shelf:
+        """The release and the products that are served now."""
+        return self._market.shelf
+
     async def recommend(
-        self, user_id: str, *, k: int, include_bought: bool, explain: bool
+        self, user_id: str, wish: Wish, *, stream_id: str = "", explain: bool = False
     ) -> Recommendations:
-        """At most k products for a user, known or not; fewer only if no more may be shown."""
-        wish = Wish(user_id, k, include_bought, self._follower.current)
-        slate = [] if user_id in self._erasures.hidden else await self._slate(wish)
-        popular = await self._popular_ids(wish.artifact)
-        picks = await self._pick(wish, slate, popular)
-        reasons = await self._reasons(user_id, picks) if explain else {}
+        """At most wish.k products for a user, known or not; fewer only if no more may be shown.
+
+        NotFound for a stream that does not exist.
+        """
+        shelf, degraded = self._market.shelf, set(self._market.away)
+        if stream_id:
+            wish = await self._showcased(wish, stream_id, shelf, degraded)
+        known = UNKNOWN
+        if user_id not in self._erasures.hidden:
+            known, is_current = await self._shoppers.known(user_id, shelf)
+            if not is_current:
+                degraded.add("user")
+            if known.shopper is None and user_id in self._erasures.leaving:
+                # The artifact may hold them still: only what the graph has now is theirs.
+                known = UNKNOWN
+        picks = await self._picks(wish, shelf, known, degraded)
+        return await self._told(user_id, shelf, wish, picks, degraded, explain=explain)
+
+    async def recommend_to(
+        self, shopper: Shopper, wish: Wish, *, stream_id: str = "", explain: bool = False
+    ) -> Recommendations:
+        """At most wish.k products for a visitor of whom only this is known, and nothing is kept."""
+        shelf, degraded = self._market.shelf, set(self._market.away)
+        if stream_id:
+            wish = await self._showcased(wish, stream_id, shelf, degraded)
+        known = await self._shoppers.visitor(shopper, shelf)
+        picks = await self._picks(wish, shelf, known, degraded)
+        return await self._told("", shelf, wish, picks, degraded, explain=explain)
+
+    async def showcase(self, stream_id: str) -> Showcase:
+        """The stream's showcase; NotFound for a stream that does not exist."""
+        return await self._streams.showcase(stream_id)
+
+    async def _showcased(self, wish: Wish, stream_id: str, shelf: Shelf, degraded: set[str]) -> Wish:
+        """The wish for what the stream showcases; as it was while the graph cannot tell."""
+        try:
+            showcase = await self._streams.showcase(stream_id)
+        except (DriverError, Neo4jError):
+            degraded.add("graph")
+            return wish
+        return replace(wish, only=self._streams.rows(showcase, shelf.catalog))
+
+    async def _picks(self, wish: Wish, shelf: Shelf, known: Known, degraded: set[str]) -> list[Pick]:
+        popular = await self._popular_rows(shelf, degraded)
+
+        def choose() -> list[Pick]:
+            return answer(
+                wish,
+                shelf,
+                ranking=known.ranking,
+                shopper=known.shopper,
+                popular=popular,
+                bought=known.bought,
+            )
+
+        if wish.is_narrow and wish.only is None and len(shelf.catalog) > MANY_ROWS:
+            return await asyncio.to_thread(choose)
+        return choose()
+
+    async def _popular_rows(self, shelf: Shelf, degraded: set[str]) -> Rows:
+        if shelf.artifact is not None:
+            return shelf.artifact.popular
+        if time.monotonic() >= self._popular_until:
+            try:
+                rows = await self._graph.rows(
+                    "recommendations/popular", timeout_s=SERVING_TIMEOUT_S, limit=MAX_POPULAR
+                )
+            except (DriverError, Neo4jError):
+                if not self._popular:
+                    # Without a release, and nothing ever read, there is nothing to answer from.
+                    raise
+                degraded.add("graph")
+            else:
+                self._popular = [row["product_id"] for row in rows]
+                self._popular_until = time.monotonic() + POPULAR_CACHE_S
+        return shelf.catalog.rows(self._popular)
+
+    async def _told(
+        self,
+        user_id: str,
+        shelf: Shelf,
+        wish: Wish,
+        picks: Sequence[Pick],
+        degraded: set[str],
+        *,
+        explain: bool,
+    ) -> Recommendations:
+        products: list[dict[str, Any]] = [
+            {"product_id": pick.product_id, "score": pick.score, "source": pick.source} for pick in picks
+        ]
+        if explain:
+            paths = await self._paths(user_id, [pick.product_id for pick in picks], degraded)
+            for product, pick in zip(products, picks, strict=True):
+                product["reason"] = paths.get(pick.product_id) or _without_path(pick, wish)
         return Recommendations(
             user_id,
-            wish.release_id,
-            "slate" if any(pick.from_slate for pick in picks) else "popular",
-            [_product(pick, reasons.get(pick.product_id), explain=explain) for pick in picks],
+            shelf.release_id,
+            picks[0].source if picks else "none",
+            products,
+            tuple(sorted(degraded)),
         )
 
-    async def _pick(
-        self, wish: Wish, slate: Sequence[tuple[str, float]], popular: Sequence[str]
-    ) -> list[Pick]:
-        """The first k of the slate and then the popular ones that may be shown.
-
-        One query tells as a rule: the long rest is looked at only if too few of the first may be shown.
-        """
-        scores = dict(slate)
-        candidates = chain(scores, (product_id for product_id in popular if product_id not in scores))
-        picks: list[Pick] = []
-        for size in (wish.k + SPARE, None):
-            page = list(islice(candidates, size)) if len(picks) < wish.k else []
-            if not page:
-                break
-            has_slate, allowed = await self._allowed(wish, page)
-            if slate and not has_slate:
-                # The user was erased since the release was trained, and may be back with other data.
-                return await self._pick(wish, [], popular)
-            picks += [
-                Pick(product_id, scores.get(product_id, POPULAR_SCORE), from_slate=product_id in scores)
-                for product_id in page
-                if product_id in allowed
-            ]
-        return picks[: wish.k]
-
-    async def _slate(self, wish: Wish) -> list[tuple[str, float]]:
-        artifact = wish.artifact
-        row = artifact.user_row(wish.user_id) if artifact else None
-        if artifact is None or row is None:
-            return []
-        slate = artifact.slate(row)
-        if not wish.include_bought:
-            return slate
-        rows = await self._graph.rows(
-            "recommendations/bought", timeout_s=SERVING_TIMEOUT_S, user_id=wish.user_id, limit=MAX_BOUGHT
-        )
-        scores = dict(slate) | artifact.scores(row, [r["product_id"] for r in rows])
-        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-    async def _popular_ids(self, artifact: Artifact | None) -> Sequence[str]:
-        if artifact is not None:
-            return artifact.popular_products(MAX_POPULAR)
-        if time.monotonic() >= self._popular_until:
-            rows = await self._graph.rows(
-                "recommendations/popular", timeout_s=SERVING_TIMEOUT_S, limit=MAX_POPULAR
-            )
-            self._popular = [row["product_id"] for row in rows]
-            self._popular_until = time.monotonic() + POPULAR_CACHE_S
-        return self._popular
-
-    async def _allowed(self, wish: Wish, product_ids: Sequence[str]) -> tuple[bool, set[str]]:
-        """Whether the user's slate counts (taken for granted if nothing may be shown), and what may be shown.
-
-        The artifact's files know nothing of erasures: the slates in the graph are deleted with them.
-        """
-        rows = await self._graph.rows(
-            "recommendations/candidates",
-            timeout_s=SERVING_TIMEOUT_S,
-            user_id=wish.user_id,
-            release_id=wish.release_id or "",
-            product_ids=product_ids,
-            include_bought=wish.include_bought,
-        )
-        return (rows[0]["has_slate"], set(rows[0]["product_ids"])) if rows else (True, set())
-
-    async def _reasons(self, user_id: str, picks: Sequence[Pick]) -> dict[str, dict[str, Any]]:
-        product_ids = [pick.product_id for pick in picks if pick.from_slate]
-        if not product_ids:
+    async def _paths(
+        self, user_id: str, product_ids: Sequence[str], degraded: set[str]
+    ) -> dict[str, dict[str, Any]]:
+        if not user_id or not product_ids or user_id in self._erasures.hidden:
             return {}
-        rows = await self._graph.rows(
-            "recommendations/reasons", timeout_s=SERVING_TIMEOUT_S, user_id=user_id, product_ids=product_ids
-        )
-        return {row["product_id"]: row for row in rows}
+        try:
+            return await self._explainer.explain(user_id, product_ids)
+        except (DriverError, Neo4jError):
+            degraded.add("graph")
+            return {}
 
 
-def _product(pick: Pick, row: dict[str, Any] | None, *, explain: bool) -> dict[str, Any]:
-    product: dict[str, Any] = {"product_id": pick.product_id, "score": pick.score}
-    if explain:
-        product["reason"] = _reason(row) if pick.from_slate else POPULAR
-    return product
-
-
-def _reason(row: dict[str, Any] | None) -> dict[str, Any]:
-    """The reason of a product of the slate; the users alike are a sample, so that there may be more."""
-    if row is not None and row["streamers"]:
-        names = [streamer["name"] or streamer["id"] for streamer in row["streamers"]]
-        return {
-            "kind": "followed_streamers",
-            "text": f"Sold by {_listed(names)}, whom you follow",
-            "streamers": [streamer["id"] for streamer in row["streamers"]],
-        }
-    if row is not None and row["num_alike"]:
-        num_users = row["num_alike"]
-        users = "1 user" if num_users == 1 else f"{num_users} users"
-        text = f"Bought by at least {users} who bought what you bought"
-        return {"kind": "users_alike", "text": text, "num_users": num_users}
-    return {"kind": "taste", "text": "Chosen from what you bought"}
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _without_path(pick: Pick, wish: Wish) -> dict[str, Any]:
+    """The reason of a product that no path leads to."""
+    if pick.source in PERSONAL:
+        return TASTE
+    return popular_in(wish.category) if wish.category else POPULAR

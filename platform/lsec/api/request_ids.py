@@ -19,6 +19,12 @@ _VALID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger("lsec.api.requests")
 
+# A logger would look for the place in the code at each line, which is always this one.
+_LINES: dict[int, dict[str, object]] = {
+    level: {"name": log.name, "levelno": level, "levelname": logging.getLevelName(level), "msg": "request"}
+    for level in (logging.DEBUG, logging.INFO)
+}
+
 
 class RequestIds:
     """Middleware that names, logs and counts every request.
@@ -57,7 +63,7 @@ class RequestIds:
             if log.isEnabledFor(level):
                 duration_ms = round(1000 * (time.perf_counter() - started), 2)
                 line = {"method": method, "path": route, "status": status, "duration_ms": duration_ms}
-                log.log(level, "request", extra=line | notes)
+                log.handle(logging.makeLogRecord(_LINES[level] | line | notes))
 
 
 def _request_id(scope: Scope) -> str:

@@ -3,9 +3,9 @@
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -36,12 +36,19 @@ Category = Annotated[
     str | None,
     Query(max_length=MAX_ID_LENGTH, pattern=ID_PATTERN, description="Only products of this category"),
 ]
+MinBuyers = Annotated[int, Query(ge=0, description="Only rows with so many buyers")]
+MinShared = Annotated[int, Query(ge=1, description="Only those who share so many with the one asked about")]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 DURATION_PATTERN = r"[1-9]\d{0,3}[mhdw]"
 """Such as 90m, 24h, 7d, 2w."""
 Cursor = Annotated[
     str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,500}$", description="The `next` of the rows before")
 ]
+
+
+Row: TypeAlias = dict[str, Any]
+Place: TypeAlias = Callable[[Row], list[Any]]
+"""Where a row stands in its table's order, ascending: what a cursor holds."""
 
 
 class Table(BaseModel):
@@ -116,9 +123,28 @@ def place_of(cursor: str | None, *kinds: type | tuple[type, ...]) -> list[Any] |
     except ValueError:
         place = None
     fits = isinstance(place, list) and len(place) == len(kinds)
-    if not fits or not all(isinstance(value, kind) for value, kind in zip(place, kinds, strict=True)):
+    if not fits or not all(_is_value(value, kind) for value, kind in zip(place, kinds, strict=True)):
         raise invalid("this is no cursor of this query", "query", "cursor")
     return list(place)
+
+
+def _is_value(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether it is of the kind, and, if a number, one that the graph has."""
+    return isinstance(value, kind) and (not isinstance(value, int) or abs(value) < 2**63)
+
+
+def page_of(rows: list[Row], limit: int, place: Place) -> tuple[list[Row], str | None]:
+    """The first rows, and the cursor of those that follow, if there are more."""
+    following = cursor_of(place(rows[limit - 1])) if len(rows) > limit else None
+    return rows[:limit], following
+
+
+def sorted_page(
+    rows: list[Row], limit: int, place: Place, *, after: list[Any] | None
+) -> tuple[list[Row], str | None]:
+    """As `page_of`, of rows in any order: by their place, from the one after `after` on."""
+    ordered = sorted(rows, key=place)
+    return page_of([row for row in ordered if after is None or place(row) > after], limit, place)
 
 
 def table_response(

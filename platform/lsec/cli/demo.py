@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
-from lsec.cli import influence, serving
+from lsec.cli import influence_output, serving
 from lsec.cli.demo_source import DemoRecord, Source, open_source, write_record
 from lsec.cli.options import api_url, extra
 from lsec.cli.output import err, out, print_table
 from lsec.cli.sending import How, Sent, of_events, send_all
 from lsec.cli.training import watch
 from lsec.client import Client
-from lsec.client.answers import Recommendations
 from lsec.client.sending import DEFAULT_BATCH
+from lsec.client.serving_answers import Recommendations
 from lsec.core.errors import LsecError
 from lsec.core.settings import NEO4J_PASSWORD_FILE, Settings, load_settings
 
@@ -132,7 +132,7 @@ def show_influence(client: Client, answers: list[Recommendations]) -> None:
             out.print(f"No purchase names a streamer; those who sell {product}:", markup=False)
             table = sellers
             break
-    influence.show(table, as_json=False)
+    influence_output.show(table, as_json=False)
 
 
 def _show_next_steps(settings: Settings, secret: str, source: Source) -> None:

@@ -124,6 +124,19 @@ def line_chart(
     return _document(title, bottom + FOOTER, list(series), parts)
 
 
+def stacked(title: str, charts: Sequence[str]) -> str:
+    """An SVG of charts of this module, one below the other."""
+    parts, height = [], 0
+    for chart in charts:
+        parts.append(f'<svg y="{height}"' + chart.removeprefix("<svg"))
+        height += int(chart.partition(' height="')[2].partition('"')[0])
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" role="img" aria-label="{escape(title)}">\n<title>{escape(title)}</title>\n'
+        f"{''.join(parts)}</svg>\n"
+    )
+
+
 def _document(title: str, height: float, names: Sequence[str], parts: Sequence[str]) -> str:
     legend, across = [], 24.0
     for place, name in enumerate(names):

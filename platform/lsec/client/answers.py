@@ -1,9 +1,12 @@
 """What the API answers, as typed values; unknown fields are read over."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    import polars
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,32 +168,6 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     products: list[Scored]
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a product is recommended: `kind` is followed_streamers, users_alike, taste or popular."""
-
-    kind: str
-    text: str
-    streamers: list[str] = []
-    num_users: int | None = None
-
-
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
-    """One recommended product."""
-
-    product_id: str
-    score: float | None = None
-    reason: Reason | None = None
-
-
-class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user should see."""
-
-    user_id: str
-    source: str
-    products: list[Recommendation]
-    release_id: str | None = None
-
-
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """A user's erasure: `state` is accepted, in_graph or done; `waiting_for` says what holds the user."""
 
@@ -228,3 +205,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     next: str | None = None
     details: dict[str, Any] = {}
+
+    def frame(self) -> "polars.DataFrame":
+        """The rows as a polars frame, with times and days as the API wrote them.
+
+        ModuleNotFoundError where polars is not installed: lsec[frames] has it.
+        """
+        # Only here: commands start faster without it, and producers need none.
+        import polars
+
+        columns = {name: [row[name] for row in self.rows] for name in self.columns}
+        return polars.DataFrame(columns, strict=False)

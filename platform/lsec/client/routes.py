@@ -11,7 +11,6 @@ import msgspec
 from lsec.client.answers import (
     EventsAnswer,
     Lag,
-    Recommendations,
     Release,
     Releases,
     Slate,
@@ -184,15 +183,6 @@ def slates(release_id: str) -> Feed[Slate]:
         if isinstance(outcome, Item) and outcome.data:
             yield Emit(decode(outcome.data, Slate))
         outcome = yield Next()
-
-
-def recommendations(
-    user_id: str, *, k: int = 10, include_bought: bool = False, explain: bool = True
-) -> Flow[Recommendations]:
-    """The user's best products, with the reason for each."""
-    params = {"k": k, "include_bought": include_bought, "explain": explain}
-    call = Call("GET", _path("/v1/users", user_id, "recommendations"), params)
-    return fetch(call, Recommendations, patience_s=READ_PATIENCE_S)
 
 
 def _path(*parts: str) -> str:

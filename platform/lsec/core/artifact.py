@@ -1,6 +1,5 @@
 """A trained model on disk: memory-mapped tensors beside a manifest, read without torch."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsec.core.artifact_layout import ARRAYS, FILES, check_arrays
+from lsec.core.checksums import check_files
 from lsec.core.errors import ArtifactError
+from lsec.core.half_precision import inner_products, to_single
 from lsec.core.id_index import IdIndex, ids_of
 from lsec.core.tensor_file import RETRAIN, map_tensors
 
-ARTIFACT_VERSION = 2
+ARTIFACT_VERSION = 3
 MANIFEST = "manifest.json"
 PAIRS_PER_CHUNK = 100_000
+BUYS_PER_CHUNK = 4_000_000
+NO_ROWS: NDArray[np.integer[Any]] = np.empty(0, np.int64)
 ERASED_ID = ""
 """The id in the row of a user whose data was erased: no user has it."""
 Scoring = Literal["cosine", "inner_product", "mlp"]
@@ -52,28 +55,33 @@ class Artifact:
     """U users, P products, S streamers with vectors of d numbers; slates are K long, −1 pads.
 
     A user u's score of product i is user_vectors[u]·product_vectors[i] / temperature + product_bias[i],
-    unless the manifest's scoring is "mlp". The bought lists are CSR rows as of the snapshot; `popular` are
-    product rows, most bought first.
+    unless the manifest's scoring is "mlp". Vectors are in half precision, and are summed up in single. The
+    bought lists are CSR rows as of the snapshot; `degrees` [P] are each product's buyers in them; `popular`
+    are product rows, most bought first.
     """
 
     manifest: Manifest
     users: IdIndex
     products: IdIndex
     streamers: IdIndex
-    user_vectors: NDArray[np.float32]
-    product_vectors: NDArray[np.float32]
+    user_vectors: NDArray[np.float16]
+    product_vectors: NDArray[np.float16]
     product_bias: NDArray[np.float32]
-    streamer_vectors: NDArray[np.float32]
+    streamer_vectors: NDArray[np.float16]
     slates: NDArray[np.int32]
     slate_scores: NDArray[np.float32]
     bought_indptr: NDArray[np.int64]
     bought_indices: NDArray[np.int32]
     popular: NDArray[np.int32]
+    degrees: NDArray[np.int32]
     _popular_ids: tuple[str, ...]
 
     @classmethod
     def from_arrays(cls, manifest: Manifest, arrays: dict[str, NDArray[Any]]) -> Self:
-        """The artifact of the arrays by their names, with ids in place of their bytes."""
+        """The artifact of the arrays by their names, with ids in place of their bytes.
+
+        ValueError or IndexError if a product is bought or popular that is not there.
+        """
         named: dict[str, Any] = {
             f"{kind}s": IdIndex(arrays[f"{kind}_ids"], arrays[f"{kind}_order"]) for kind in ID_KINDS
         }
@@ -82,6 +90,7 @@ class Artifact:
         return cls(
             manifest,
             **named,
+            degrees=_degrees(arrays["bought_indices"], len(arrays["product_ids"])),
             _popular_ids=tuple(id_.decode() for id_ in popular_ids),
         )
 
@@ -129,40 +138,84 @@ class Artifact:
         """The user's scores of these products, without those that the model does not know."""
         rows = self.products.rows(product_ids)
         known = np.flatnonzero(rows >= 0)
-        scores = self.pair_scores(np.full(len(known), user_row), rows[known])
+        scores = self.vector_scores(self.user_vector(user_row), rows[known])
         return {product_ids[i]: score for i, score in zip(known.tolist(), scores.tolist(), strict=True)}
 
     def pair_scores(
         self, user_rows: NDArray[np.integer], product_rows: NDArray[np.integer]
     ) -> NDArray[np.float32]:
         """Scores [N] of each user_rows[N] for its product_rows[N]; ArtifactError if a network makes them."""
+        self.require_vectors()
+        scores = np.empty(len(user_rows), np.float32)
+        for start in range(0, len(user_rows), PAIRS_PER_CHUNK):
+            chunk = slice(start, start + PAIRS_PER_CHUNK)
+            users, products = user_rows[chunk], product_rows[chunk]
+            vectors = to_single(self.user_vectors[users]), to_single(self.product_vectors[products])
+            scores[chunk] = np.einsum("nd,nd->n", *vectors)
+            scores[chunk] /= self.manifest.temperature
+            scores[chunk] += self.product_bias[products]
+        return scores
+
+    def user_vector(self, user_row: int) -> NDArray[np.float32]:
+        """The user's vector [d], in single precision."""
+        return to_single(self.user_vectors[user_row])
+
+    def vector_scores(
+        self, vector: NDArray[np.float32], rows: NDArray[np.integer] | None = None
+    ) -> NDArray[np.float32]:
+        """Scores of all products [P], or of those in rows, by the vector [d] of a user, who may be folded in.
+
+        ArtifactError if a network makes them.
+        """
+        self.require_vectors()
+        vectors, bias = self.product_vectors, self.product_bias
+        if rows is not None:
+            vectors, bias = vectors[rows], bias[rows]
+        scores = inner_products(vectors, vector)
+        scores /= self.manifest.temperature
+        scores += bias
+        return scores
+
+    def top(
+        self, vector: NDArray[np.float32], k: int, excluded_rows: NDArray[np.integer] = NO_ROWS
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows and scores of the k best products but the excluded, best first, a tie to the lower row.
+
+        There are fewer when no more are left. ArtifactError if a network makes the scores.
+        """
+        scores = self.vector_scores(vector)
+        scores[excluded_rows] = -np.inf
+        if not 0 < k < len(scores):
+            best = np.arange(len(scores) if k > 0 else 0)
+        else:
+            best = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+        best = best[scores[best] > -np.inf]
+        best = best[np.argsort(-scores[best], kind="stable")[:k]]
+        return best, scores[best]
+
+    def require_vectors(self) -> None:
+        """ArtifactError unless scores come from the vectors."""
         if self.manifest.scoring == "mlp":
             raise ArtifactError(
                 f"The scores of release {self.manifest.release_id} are a network's, which is not in it.",
                 remedy="Use its slates, or train a model that scores by its vectors.",
             )
-        scores = np.empty(len(user_rows), np.float32)
-        for start in range(0, len(user_rows), PAIRS_PER_CHUNK):
-            chunk = slice(start, start + PAIRS_PER_CHUNK)
-            users, products = user_rows[chunk], product_rows[chunk]
-            inner = np.einsum("nd,nd->n", self.user_vectors[users], self.product_vectors[products])
-            scores[chunk] = inner / self.manifest.temperature + self.product_bias[products]
-        return scores
 
 
 ID_KINDS = ("user", "product", "streamer")
 
 
 def open_artifact(path: Path, *, verify: bool = False) -> Artifact:
-    """The artifact in this folder, memory-mapped; `verify` reads all of it to compare the hashes.
+    """The artifact in this folder, memory-mapped.
 
-    ArtifactError when it is missing, damaged or of another version.
+    ArtifactError when it is missing, of another version, or damaged, by its hashes too. Those are compared
+    once, by whoever opens it first: mostly the worker that is about to publish it. Whoever opens it later
+    relies on that for files that have not changed since; `verify` reads all of it anew.
     """
     manifest = _read_manifest(path)
+    check_files(path, {name: manifest.files.get(name, "") for name in FILES}, anew=verify)
     arrays: dict[str, NDArray[Any]] = {}
     for name, held in FILES.items():
-        if verify:
-            _check_hash(path / name, manifest)
         tensors = map_tensors(path / name)
         if set(tensors) != set(held):
             raise ArtifactError(f"{path / name} is damaged: it holds other tensors.", remedy=RETRAIN)
@@ -192,11 +245,9 @@ def _read_manifest(path: Path) -> Manifest:
         raise ArtifactError(f"The manifest in {path} is damaged: {error}.", remedy=RETRAIN) from error
 
 
-def _check_hash(path: Path, manifest: Manifest) -> None:
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error}.", remedy=RETRAIN) from error
-    if sha256 != manifest.files.get(path.name):
-        raise ArtifactError(f"{path} is not what was written.", remedy=RETRAIN)
+def _degrees(bought_indices: NDArray[np.int32], num_products: int) -> NDArray[np.int32]:
+    """How many users bought each product; in chunks, as the count wants its own copy in 64 bits."""
+    degrees = np.zeros(num_products, np.int32)
+    for start in range(0, len(bought_indices), BUYS_PER_CHUNK):
+        degrees += np.bincount(bought_indices[start : start + BUYS_PER_CHUNK], minlength=num_products)
+    return degrees

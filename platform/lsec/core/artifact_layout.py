@@ -19,19 +19,19 @@ FILES: dict[str, tuple[str, ...]] = {
 ARRAYS: dict[str, tuple[str, ...]] = {
     "user_ids": ("uint8", "users", ""),
     "user_order": ("int64", "users"),
-    "user_vectors": ("float32", "users", "dimensions"),
+    "user_vectors": ("float16", "users", "dimensions"),
     "slates": ("int32", "users", "slate"),
     "slate_scores": ("float32", "users", "slate"),
     "bought_indptr": ("int64", "row ends"),
     "bought_indices": ("int32", "buys"),
     "product_ids": ("uint8", "products", ""),
     "product_order": ("int64", "products"),
-    "product_vectors": ("float32", "products", "dimensions"),
+    "product_vectors": ("float16", "products", "dimensions"),
     "product_bias": ("float32", "products"),
     "popular": ("int32", ""),
     "streamer_ids": ("uint8", "streamers", ""),
     "streamer_order": ("int64", "streamers"),
-    "streamer_vectors": ("float32", "streamers", "dimensions"),
+    "streamer_vectors": ("float16", "streamers", "dimensions"),
 }
 """Each array's type, and the axes that must be equally long wherever they are named."""
 

@@ -58,11 +58,10 @@ def _list_scores(
     by_popularity: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Scores [L, C] of product_rows[L, C], −inf for an unknown product."""
-    purchases = np.bincount(artifact.bought_indices, minlength=len(artifact.product_ids))
     scores = np.full(product_rows.shape, -np.inf)
     is_known = product_rows >= 0
     popular = is_known & by_popularity[:, None]
-    scores[popular] = purchases[product_rows[popular]]
+    scores[popular] = artifact.degrees[product_rows[popular]]
     scored = is_known & ~by_popularity[:, None]
     users = np.broadcast_to(user_rows[:, None], product_rows.shape)
     scores[scored] = artifact.pair_scores(users[scored], product_rows[scored])

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
 
     api_host: str = Field("127.0.0.1", description="Address that the API listens on")
     api_port: int = Field(8000, ge=0, le=65535, description="Port of the API")
+    api_processes: int = Field(2, ge=1, le=64, description="Processes of the API, about one a core")
     bolt_port: int = Field(7687, ge=0, le=65535, description="Embedded stack: port of Neo4j")
     valkey_port: int = Field(6379, ge=0, le=65535, description="Embedded stack: port of Valkey")
     neo4j_heap_mb: int = Field(1024, ge=256, le=262_144, description="Embedded stack: heap of Neo4j")

@@ -25,6 +25,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "I32": np.dtype("<i4"),
     "I64": np.dtype("<i8"),
+    "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
 }
 RETRAIN = "Train again, or restore the folder from a backup."
@@ -33,7 +34,7 @@ RETRAIN = "Train again, or restore the folder from a backup."
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor in the header; data_offsets count its first byte and the one after its last from there."""
 
-    dtype: Literal["U8", "I32", "I64", "F32"]
+    dtype: Literal["U8", "I32", "I64", "F16", "F32"]
     shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     data_offsets: tuple[int, int]
 

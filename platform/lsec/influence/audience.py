@@ -5,7 +5,7 @@ Jaccard similarity s/(a + b − s) and cosine similarity s/√(ab); independent 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 Measure = Literal["jaccard", "cosine"]
+
+DAY_MS: Final = 86_400_000
+"""An end of a stream that never came is taken to be no later than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,23 @@ def followers_at_risk(
     )
     found = at_risk[np.argsort(recent[at_risk] - expected[at_risk], kind="stable")]
     return AtRisk(users[found], streamers[found], before[found], recent[found], expected[found])
+
+
+def pace_of(streams: tuple[Ints, Ints], *, until: int, recent_ms: int, before_ms: int) -> float | None:
+    """A streamer's live time per day in the recent window over that in the one before; None if none was.
+
+    Streams are (started_at[N], ended_at[N]) in ms; the end −1 of one that goes on is `until`, or a day later
+    than its start if that is earlier. The windows are those of `followers_at_risk`.
+    """
+    started_at, ended_at = streams
+    ended_at = np.where(ended_at < 0, np.minimum(started_at + DAY_MS, until), ended_at)
+    since = until - recent_ms
+
+    def live_ms(begin: int, end: int) -> int:
+        return int(np.maximum(np.minimum(ended_at, end) - np.maximum(started_at, begin), 0).sum())
+
+    before = live_ms(since - before_ms, since)
+    return live_ms(since, until) / recent_ms / (before / before_ms) if before else None
 
 
 def _seconds_of(watching: Watching, places: Ints, num_pairs: int, since: int, until: int) -> Ints:

@@ -87,13 +87,15 @@ def lift(
     names: tuple[str, ...] = (),
     strata: Ints | None = None,
     max_propensity: float = MAX_PROPENSITY,
+    min_per_outcome: int = MIN_PER_OUTCOME,
 ) -> Lift:
     """The lift of the exposed among N users; purchases[N] in the window, placebo_purchases[N] in one before.
 
     covariates[N, K] (names[K]) and strata[N], such as the season of the first visit, must be known before
     the placebo's window begins: what reaches into it makes the placebo zero whatever is wrong. An
-    interval is normal with 95 %, over users as independent draws. InvalidInput when a group is
-    empty, when the groups do not overlap, when lengths differ or a value is not finite.
+    interval is normal with 95 %, over users as independent draws; each group needs min_per_outcome buyers,
+    and as many who bought nothing, to be believed. InvalidInput when a group is empty, when the groups do
+    not overlap, when lengths differ or a value is not finite.
     Source: Robins, Rotnitzky and Zhao 1994; implied weights as in Chattopadhyay and Zubizarreta 2023; the
     variance is HC3 of MacKinnon and White 1985.
     """
@@ -108,7 +110,7 @@ def lift(
     num, num_kept = int(is_exposed.sum()), effects[1].att.num
     reasons = [
         *_balance_reasons(groups, is_exposed),
-        *_count_reasons(outcomes[:, 0], is_exposed, groups),
+        *_count_reasons(outcomes[:, 0], is_exposed, groups, min_per_outcome),
         *_placebo_reasons(effects[2], effects[3], explained[3]),
     ]
     return Lift(
@@ -176,14 +178,16 @@ def _balance_reasons(groups: Comparable, is_exposed: Flags) -> list[str]:
     return reasons
 
 
-def _count_reasons(has_bought: Floats, is_exposed: Flags, groups: Comparable) -> list[str]:
+def _count_reasons(
+    has_bought: Floats, is_exposed: Flags, groups: Comparable, min_per_outcome: int
+) -> list[str]:
     reasons = []
     for name, group in (("exposed", is_exposed), ("unexposed", ~is_exposed)):
         bought = has_bought[group & groups.is_kept]
         few = min(int(bought.sum()), int(len(bought) - bought.sum()))
-        if few < MIN_PER_OUTCOME:
-            reasons.append(f"only {few} of the {name} did buy, or did not: too few for a normal interval")
-    if groups.effective_unexposed < 5 * MIN_PER_OUTCOME:
+        if few < min_per_outcome:
+            reasons.append(f"only {few} of the {name} did buy, or did not: fewer than {min_per_outcome}")
+    if groups.effective_unexposed < 5 * min_per_outcome:
         reasons.append(f"the unexposed weigh no more than {groups.effective_unexposed:.0f} users do")
     return reasons
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lsec.influence.exposure import Windows, exposure
-from lsec.influence.lift import Lift, lift
+from lsec.influence.lift import MIN_PER_OUTCOME, Lift, lift
 from lsec.influence.rows import Int64, Purchases, Touches
 
 
@@ -26,6 +26,7 @@ def streamer_lift(
     product_category: Int64,
     num_users: int,
     windows: Windows,
+    min_per_outcome: int = MIN_PER_OUTCOME,
 ) -> StreamerLift:
     """The lift of a streamer; rows as `exposure` wants them. InvalidInput as of `exposure` and `lift`."""
     seen = exposure(
@@ -36,5 +37,12 @@ def streamer_lift(
         num_users=num_users,
         windows=windows,
     )
-    found = lift(seen.is_exposed, seen.purchases, seen.placebo_purchases, seen.covariates, names=seen.names)
+    found = lift(
+        seen.is_exposed,
+        seen.purchases,
+        seen.placebo_purchases,
+        seen.covariates,
+        names=seen.names,
+        min_per_outcome=min_per_outcome,
+    )
     return StreamerLift(found, seen.num_watched_before, seen.num_unknown)

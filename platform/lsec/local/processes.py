@@ -13,6 +13,7 @@ import psutil
 
 from lsec.core.errors import StackError
 from lsec.core.logs import as_text
+from lsec.core.settings import MIB
 
 RECORD_FILE = "stack.json"
 MARK = "EMBEDDED_STACK_ID"
@@ -164,3 +165,14 @@ def log_tail(path: Path, *, num_lines: int = 15) -> str:
 def uptime_s(process: psutil.Process) -> float:
     """Seconds since the process started."""
     return max(0.0, time.time() - process.create_time())
+
+
+def memory_mb(process: psutil.Process) -> float:
+    """MiB of memory of a process and its descendants; what they share counts once, where Linux tells it."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                memory = each.memory_full_info()
+                total += getattr(memory, "pss", memory.rss)
+    return total / MIB

@@ -119,13 +119,13 @@ def neo4j(settings: Settings, jars: Path) -> ServiceSpec:
 
 
 def api(settings: Settings) -> ServiceSpec:
-    """The API; open progress streams may not hold up its end."""
-    command = python(
-        *("-m", "uvicorn", "--factory", "lsec.api.app:create_app", "--host", settings.api_host),
-        *("--port", str(settings.api_port), "--timeout-graceful-shutdown", "5"),
-    )
+    """The API, in as many processes as the settings say: children of the one that this starts."""
     return ServiceSpec(
-        "api", command, readiness.api_answers, port=settings.api_port, port_setting="LSEC_API_PORT"
+        "api",
+        python("-m", "lsec.api.server"),
+        readiness.api_answers,
+        port=settings.api_port,
+        port_setting="LSEC_API_PORT",
     )
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from lsec.core.errors import StackError
-from lsec.core.settings import MIB, Settings
+from lsec.core.settings import Settings
 from lsec.local.checks import (
     check_data_dir,
     check_disk,
@@ -31,6 +31,7 @@ from lsec.local.processes import (
     delete_record,
     live_process,
     marked_processes,
+    memory_mb,
     read_record,
     record_of,
     stop_processes,
@@ -255,7 +256,7 @@ def stack_status(data_dir: Path) -> list[ServiceStatus]:
                 port=each.port,
                 state="running" if process else "gone",
                 uptime_s=round(uptime_s(process), 1) if process else 0.0,
-                memory_mb=round(process.memory_info().rss / MIB, 1) if process else 0.0,
+                memory_mb=round(memory_mb(process), 1) if process else 0.0,
                 log=each.log,
             )
         )

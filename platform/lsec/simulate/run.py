@@ -28,9 +28,14 @@ def simulate(market: Market) -> Iterator[Event]:
     """
     run = Run(market)
     emitter = Emitter(market, run.world, market.fingerprint)
-    yield from emitter.events(_records(run))
-    for day_table in _day_tables(islice(run.days(), market.num_days)):
-        yield from emitter.events(day_table)
+    for part in tables(run):
+        yield from emitter.events(part)
+
+
+def tables(run: Run) -> Iterator[Table]:
+    """The events of `simulate` as columns: the records with the first follows, then a table a day."""
+    yield _records(run)
+    yield from _day_tables(islice(run.days(), run.market.num_days))
 
 
 def live(market: Market, *, now: Callable[[], datetime] = _utc_now) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,3 +73,17 @@ async def test_writers_at_the_same_time_wait_for_each_other(ledger: Ledger) -> N
     store = KeyStore(ledger)
     await asyncio.gather(*(store.create(f"key {number}", Scope.READ) for number in range(40)))
     assert len(await store.list()) == 40
+
+
+async def test_no_request_waits_while_a_known_key_is_looked_up_again(ledger: Ledger) -> None:
+    store = KeyStore(ledger)
+    _, secret = await store.create("shop", Scope.READ)
+    assert await store.authenticate(secret) is not None
+    until = time.monotonic() + 4 * CACHE_S
+    while time.monotonic() < until:
+        # Known answers come without a turn of the event loop.
+        asked = store.authenticate(secret)
+        with pytest.raises(StopIteration) as answered:
+            asked.send(None)
+        assert answered.value.value is not None
+        await asyncio.sleep(0.01)

@@ -37,18 +37,21 @@ def figures_with_intervals(of_object: dict[str, Any]) -> set[str]:
 @pytest.mark.slow
 def test_a_quick_run_writes_all_figures_with_their_intervals(tmp_path: Path) -> None:
     path = tmp_path / "out" / "model.json"
-    done = run("--quick", "--baselines", "--without", "follows", "--seeds", "2", "--json", str(path))
+    done = run("--quick", "--baselines", "--seeds", "2", "--json", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(path.read_text())
     assert set(figures) == {"small", "small-split"}
-    assert figures_with_intervals(figures["small"]) == LIST_FIGURES
+    assert figures_with_intervals(figures["small"]) == LIST_FIGURES | {"gain"}
     assert figures_with_intervals(figures["small-split"]) == FULL_RANKING_FIGURES
     assert {f"val_{name}" for name in LIST_FIGURES} <= set(figures["small"])
-    without = figures["small"]["without_follows"]
+    without = figures["small"]["without_follows_sells"]
     assert figures_with_intervals(without) == LIST_FIGURES | {f"{name}_gain" for name in LIST_FIGURES}
     gain = figures["small"]["ndcg@10"] - without["ndcg@10"]
     assert without["ndcg@10_gain"] == pytest.approx(gain, abs=1e-12)
-    assert "without_follows" not in figures["small-split"]
+    assert figures["small"]["gain"] == without["ndcg@10_gain"]
+    assert figures["small"]["gain_interval"] == without["ndcg@10_gain_interval"]
+    assert figures["small"]["gain_share"] == pytest.approx(gain / without["ndcg@10"])
+    assert not {"gain", "without_follows_sells"} & set(figures["small-split"])
     assert figures["small"]["ndcg@10"] > figures["small"]["popularity"]["ndcg@10"]
     assert figures["small"]["seconds"] > 0
     assert "| item-knn |" in done.stdout

@@ -20,6 +20,9 @@ GROUPS = {
         "leaderboard",
         "attribution",
         "lift",
+        "audience",
+        "seeds",
+        "paper",
         "product-streamers",
         "spread",
         "funnel",
@@ -49,6 +52,10 @@ COMMANDS = {
     "train",
     "tune",
     "recommend",
+    "similar",
+    "streamers-for",
+    "audience",
+    "showcase-next",
     "prune",
 }
 COMMANDS |= {"migrate", *GROUPS}

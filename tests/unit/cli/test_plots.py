@@ -89,6 +89,7 @@ ANSWERS: dict[str, list[dict[str, Any]]] = {
         {"period": "exposure", "measure": "Ann", "exposed": 0.2, "effect": 0.1, "low": None, "high": None},
         {"period": "exposure", "measure": "sum", "exposed": None, "effect": 9.0, "low": 1.0, "high": 17.0},
     ],
+    "seeds": [STREAMER | {"total_reach": 3.5, "marginal_reach": 1.5, "reach_alone": 2.0}],
     "spread": [STREAMER | {"day": "2026-01-05", "purchases": 0, "views": 2}],
     "funnel": [
         {"at": "2026-01-05T10:00:00Z", "joined": 1, "views": 2, "carts": 1, "purchases": 0, "name": "Ann"}
@@ -96,6 +97,24 @@ ANSWERS: dict[str, list[dict[str, Any]]] = {
     "paths": [{"path": "bought", "nodes": ["u", "Ann", "p"], "strength": 2}],
 }
 PARAMETERS = {"product_id": "p", "user_id": "u", "stream_id": "t", "streamer_id": "s1", "window": "7d"}
+AUDIENCES: dict[str, list[dict[str, Any]]] = {
+    "nearest": [STREAMER | {"similarity": 0.25, "shared_users": 1, "users": 4}],
+    "overlap": [{"audience": "Ann's", "users": 4, "other_users": 3, "shared_users": 2}],
+    "buyers": [
+        {"group": group, "buyers": 2, "purchases": 3}
+        for group in ("only_first", "only_second", "shared", "loyal_to_first", "loyal_to_second")
+    ],
+    "at_risk": [{"user_id": "u7", "seconds_expected": 3600.0, "seconds_recent": 600}],
+}
+PAPER = [
+    {"measure": measure, "of": of, "value": value, "low": low, "high": 2.0}
+    for measure, of, value, low in (
+        ("share", "purchases", 0.25, 0.2),
+        ("ratio", "sold by 1 followed", 1.5, 1.0),
+        ("ratio", "sold by 2 followed", 1.5, None),
+        ("ratio", "sold by 3 followed", None, None),
+    )
+]
 
 
 @pytest.mark.parametrize("query", ANSWERS)
@@ -105,6 +124,32 @@ def test_every_query_has_its_chart(query: str) -> None:
     shown = " ".join(texts(root))
     assert ("joined" if query == "funnel" else "Ann") in shown
     parsed(plot(Table(query=query, columns=[], rows=[], parameters=PARAMETERS)))
+
+
+@pytest.mark.parametrize("view", AUDIENCES)
+def test_every_view_of_an_audience_has_its_chart(view: str) -> None:
+    parameters = PARAMETERS | {"view": view, "by": "jaccard", "audience": "watchers", "other_id": "s2"}
+    rows = AUDIENCES[view]
+    root = parsed(plot(Table(query="audience", columns=list(rows[0]), rows=rows, parameters=parameters)))
+    shown = {
+        "nearest": "Ann",
+        "overlap": "s2 alone",
+        "buyers": "loyal to s2",
+        "at_risk": "u7",
+    }
+    assert shown[view] in texts(root)
+    parsed(plot(Table(query="audience", columns=[], rows=[], parameters=parameters)))
+
+
+def test_the_papers_table_is_two_charts_one_below_the_other() -> None:
+    root = parsed(plot(Table(query="paper", columns=list(PAPER[0]), rows=PAPER)))
+    upper, lower = root.findall(f"{SVG}svg")
+    assert float(lower.attrib["y"]) == float(upper.attrib["height"])
+    assert float(root.attrib["height"]) == float(upper.attrib["height"]) + float(lower.attrib["height"])
+    assert ("purchases" in texts(upper), "sold by 2 followed" in texts(lower)) == (True, True)
+    # Of what is not known nothing is drawn.
+    assert "sold by 3 followed" not in texts(root)
+    parsed(plot(Table(query="paper", columns=[], rows=[])))
 
 
 def test_streamers_of_one_name_are_told_apart() -> None:

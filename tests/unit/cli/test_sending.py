@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from lsec.cli.demo import show_influence
 from lsec.cli.main import app
 from lsec.client import Client
-from lsec.client.answers import Recommendation, Recommendations
+from lsec.client.serving_answers import Recommendation, Recommendations
 from tests.unit.client.conftest import MoodyApi
 
 

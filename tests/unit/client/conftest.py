@@ -168,6 +168,7 @@ class MoodyApi:
 
     async def influence(self, request: Request) -> Response:
         """No purchase names a streamer, and only p2 is sold."""
+        self.requests.append(request)
         is_sold = request.query_params.get("product_id") == "p2"
         rows = [{"streamer_id": "s1", "showcases": 4}] if is_sold else []
         name = request.path_params["query"]

@@ -2,11 +2,13 @@
 
 import socket
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from graph_schema.events import UserFollowed
 from lsec.client import ApiError, AsyncClient, Client, NotCommitted, Unreachable
+from lsec.client.answers import Table
 from lsec.client.sending import SendTotals
 from lsec.core.errors import InvalidInput
 from tests.unit.client.conftest import MoodyApi
@@ -152,6 +154,38 @@ async def test_the_asynchronous_client_holds_the_same_conversations(api: MoodyAp
     assert lag.backlog_events == 0
     assert states == ["running", "succeeded"]
     assert slates == ["u1", "u2"]
+
+
+def test_an_influence_query_is_a_frame_of_its_columns(api: MoodyApi) -> None:
+    with Client(api.url) as client:
+        sold = client.product_streamers("p2").frame()
+        nothing = client.leaderboard().frame()
+        asked = client.seeds("p2", k=3, costs={"s=1": 2.5, "s2": 1}, since=AT)
+    assert (sold.columns, sold.rows()) == (["streamer_id", "showcases"], [("s1", 4)])
+    assert sold.schema["showcases"].is_integer()
+    assert (nothing.columns, nothing.height) == (["streamer_id", "showcases"], 0)
+    # What is left out is not sent; a list is sent again and again.
+    assert dict(api.requests[-1].query_params.multi_items()) | {"cost": ""} == {
+        "product_id": "p2",
+        "k": "3",
+        "cost": "",
+        "default_cost": "1",
+        "among": "all",
+        "min_audience": "1",
+        "since": AT.isoformat(),
+    }
+    assert api.requests[-1].query_params.getlist("cost") == ["s=1=2.5", "s2=1"]
+    assert asked.query == "seeds"
+
+
+def test_a_table_keeps_lists_and_what_is_missing_in_its_frame() -> None:
+    rows: list[dict[str, Any]] = [
+        {"nodes": ["u", "p"], "value": 1},
+        {"nodes": [], "value": None},
+        {"nodes": ["u"], "value": 2.5},
+    ]
+    frame = Table(query="paths", columns=["value", "nodes"], rows=rows).frame()
+    assert frame.rows() == [(1.0, ["u", "p"]), (None, []), (2.5, ["u"])]
 
 
 def test_both_clients_have_the_same_methods() -> None:

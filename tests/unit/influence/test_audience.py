@@ -15,6 +15,7 @@ from lsec.influence.audience import (
     nearest_by_audience,
     nearest_by_embedding,
     overlap,
+    pace_of,
 )
 from lsec.influence.rows import Purchases
 
@@ -172,3 +173,17 @@ def test_nobody_is_at_risk_without_followers_and_windows_are_checked() -> None:
         followers_at_risk((nothing, nothing), watching, until=9, recent_ms=0, before_ms=4)
     with pytest.raises(InvalidInput, match="between 0 and 1"):
         followers_at_risk((nothing, nothing), watching, until=9, recent_ms=2, before_ms=4, max_share=2)
+
+
+def test_a_pace_is_the_change_in_live_time_per_time() -> None:
+    # From 90 to 100 the streams last four, from 70 to 90 five; the last one is not over.
+    streams = np.array([70, 85, 89, 98]), np.array([72, 87, 92, -1])
+    assert pace_of(streams, until=100, recent_ms=10, before_ms=20) == pytest.approx((4 / 10) / (5 / 20))
+    assert pace_of(streams, until=200, recent_ms=100, before_ms=20) == pytest.approx((100 / 100) / (7 / 20))
+    assert pace_of(streams, until=70, recent_ms=10, before_ms=20) is None
+    nothing = np.empty(0, np.int64)
+    assert pace_of((nothing, nothing), until=100, recent_ms=10, before_ms=20) is None
+    day = 86_400_000
+    open_end = np.array([0, 9 * day]), np.array([-1, 9 * day + 1])
+    # A stream that never ended is no longer than a day.
+    assert pace_of(open_end, until=10 * day, recent_ms=5 * day, before_ms=5 * day) == pytest.approx(1 / day)

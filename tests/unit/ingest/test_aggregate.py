@@ -3,11 +3,21 @@
 import itertools
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph_schema.events import Event, UserErased, UserFollowed, UserUnfollowed, UserViewed, UserWatched
+from graph_schema.events import (
+    Event,
+    UserDismissed,
+    UserErased,
+    UserFollowed,
+    UserImpressed,
+    UserUnfollowed,
+    UserViewed,
+    UserWatched,
+)
 from tests.unit.ingest.event_lists import MOMENTS, REPEATABLE, event_lists
 from tests.unit.ingest.expected_graph import OF_MINUTES, Graph, expected_graph
 from tests.unit.ingest.graph_model import GraphModel
@@ -86,4 +96,19 @@ def test_an_erasure_never_moves_back() -> None:
 @given(event_lists(erasures=True))
 def test_every_user_of_a_batch_counts_as_changed(events: list[Event]) -> None:
     users = {user_id for event in events if (user_id := getattr(event, "user_id", ""))}
-    assert {name for kind, name in changed_ids(events) if kind == "user"} == users
+    assert {name for kind, name in changed_ids(events) if kind in ("user", "shown")} == users
+
+
+def test_a_user_who_is_only_shown_or_dismisses_something_keeps_their_taste() -> None:
+    of_u: dict[str, Any] = {"at": MOMENTS[0], "user_id": "u", "product_id": "p"}
+    shown = UserImpressed(event_id="i", release_id="r", position=1, **of_u)
+    dismissed = UserDismissed(event_id="d", **of_u)
+    viewed = UserViewed(event_id="v", at=MOMENTS[0], user_id="w", product_id="p")
+    assert changed_ids([shown, dismissed, viewed], []) == [("shown", "u"), ("user", "w")]
+
+
+def test_products_that_an_event_may_have_made_count_as_changed() -> None:
+    viewed = UserViewed(event_id="v", at=MOMENTS[0], user_id="w", product_id="p")
+    assert ("product", "p") not in changed_ids([viewed], [])
+    assert ("product", "p") in changed_ids([viewed], ["p"])
+    assert ("product", "p") in changed_ids([viewed])

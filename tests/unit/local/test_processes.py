@@ -19,6 +19,7 @@ from lsec.local.processes import (
     ProcessRecord,
     StackRecord,
     live_process,
+    memory_mb,
     read_record,
     record_of,
     stop_processes,
@@ -112,3 +113,15 @@ def test_a_stack_of_this_very_process_is_not_stopped_by_its_record(tmp_path: Pat
     write_record(tmp_path, StackRecord("abc", record_of(os.getpid(), "supervisor")))
     with pytest.raises(StackError, match="runs in this process"):
         stop_recorded(tmp_path)
+
+
+def test_the_memory_of_a_process_is_that_of_its_children_too() -> None:
+    me = psutil.Process()
+    alone = memory_mb(me)
+    child = sleeper()
+    try:
+        assert memory_mb(me) > alone + memory_mb(psutil.Process(child.pid)) / 2
+    finally:
+        child.kill()
+        child.wait()
+    assert memory_mb(psutil.Process(me.pid)) > 1

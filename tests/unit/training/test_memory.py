@@ -28,3 +28,28 @@ def test_memory_is_not_mapped_anew() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
     assert after < before / 10
+
+
+PIECES = """
+import numpy as np
+import psutil
+from workers.training.memory import give_back_freed_memory, keep_freed_memory
+
+def held_mb():
+    return psutil.Process().memory_info().rss // 2**20
+
+keep_freed_memory()
+tables = [np.ones(2**18) for _ in range(100)]
+del tables[::2]
+before = held_mb()
+give_back_freed_memory()
+print(before, held_mb(), len(tables))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told")
+def test_what_lies_free_between_tables_in_use_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", PIECES], capture_output=True, text=True, check=True)
+    before, after, num_in_use = map(int, done.stdout.split())
+    assert num_in_use == 50
+    assert before - after > 50, "half of 200 MiB is free"

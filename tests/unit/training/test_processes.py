@@ -16,6 +16,7 @@ from torch.multiprocessing.spawn import spawn
 
 from lsec.core.artifact import open_artifact
 from lsec.core.errors import Untrainable
+from lsec.core.half_precision import to_single
 from lsec.core.jobs import DEFAULT_MODEL
 from tests.unit.training.markets import interactions, market
 from tests.unit.training.test_run import environment, run_folder
@@ -243,5 +244,5 @@ def test_a_run_of_one_process_goes_on_under_torchrun_to_the_same_artifact(tmp_pa
         (artifact.user_vectors, expected.vectors.users),
         (artifact.product_vectors, expected.vectors.products),
     ):
-        assert (ours * theirs.numpy()).sum(axis=1).min() > 0.998
+        assert (to_single(ours) * theirs.numpy()).sum(axis=1).min() > 0.998
     np.testing.assert_allclose(artifact.product_bias, expected.bias.numpy(), atol=0.02)

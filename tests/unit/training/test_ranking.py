@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lsec.core.metrics import candidate_lists
 from tests.unit.training.markets import interactions
 from workers.training import ranking
 from workers.training.ranking import Scorer, top_products
@@ -57,3 +58,16 @@ def test_many_small_chunks_give_the_same_as_one() -> None:
     assert np.array_equal(whole[0], np.concatenate([products for products, _ in parts]))
     chunks = list(ranking.masked_scores(scorer(), users, pairs, scores_per_chunk=3 * NUM_PRODUCTS))
     assert [len(chunk) for chunk, _ in chunks] == [3] * 10
+
+
+def test_many_short_lists_have_the_scores_that_all_products_have() -> None:
+    num_users, num_products, width = ranking.VECTORS_PER_CHUNK // 3 + 100, 200, 3
+    assert num_products > ranking.DENSE_FACTOR * width, "the listed vectors are gathered"
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    users, products = (torch.randn(num, 4, generator=generator) for num in (num_users, num_products))
+    short = Scorer(users, products, torch.randn(num_products, generator=generator), 0.5)
+    listed = rng.integers(0, num_products - width, num_users)[:, None] + np.arange(width)
+    rows = np.repeat(np.arange(num_users), width)
+    lists = candidate_lists(rows, listed.ravel(), np.zeros(listed.size, np.bool_))
+    expected = short.all_products(torch.arange(num_users)).gather(1, torch.from_numpy(lists.products))
+    np.testing.assert_allclose(short.candidates(lists), expected.numpy(), rtol=1e-5, atol=1e-5)

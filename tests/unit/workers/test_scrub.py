@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lsec.core.artifact import MANIFEST, Artifact, open_artifact
+from lsec.core.errors import ArtifactError
 from lsec.core.settings import Settings
 from tests.unit.test_artifact import written
 from tests.unit.training.markets import write_snapshot
@@ -58,14 +59,24 @@ def test_no_file_holds_the_ids(folder: Path) -> None:
 
 
 def test_only_files_that_hold_users_are_written_anew(folder: Path) -> None:
-    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     manifest = open_artifact(folder).manifest
+    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     assert scrub(folder, GONE)
     after = {path.name: path.stat().st_ino for path in folder.iterdir()}
     assert before.keys() == after.keys()
     assert {name for name in before if before[name] == after[name]} == {"items.safetensors"}
     scrubbed = open_artifact(folder).manifest
     assert (folder / CARD).read_text() == model_card(scrubbed) != model_card(manifest)
+
+
+def test_a_damaged_artifact_is_not_scrubbed_into_a_sound_one(folder: Path) -> None:
+    vectors = folder / "user_vectors.safetensors"
+    content = bytearray(vectors.read_bytes())
+    content[-1] ^= 1
+    vectors.write_bytes(content)
+    with pytest.raises(ArtifactError, match="user_vectors"):
+        scrub(folder, GONE)
+    assert vectors.read_bytes() == content
 
 
 def test_scrubbing_again_changes_nothing(folder: Path) -> None:

@@ -86,7 +86,6 @@ class PaperOptimisation:
             generator=torch.Generator().manual_seed((self._seed << 24) + step + 1),
         )
         for batch in batches:
-            self._optimizer.clear_gradients()
             loss = self._loss(batch)
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated

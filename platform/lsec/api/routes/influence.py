@@ -1,9 +1,11 @@
 """Who influences whom: named queries on the graph, as tables."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
 
+from graph_schema.events import epoch_ms
 from graph_schema.queries import load_query
 from lsec.api.dependencies import Services, ServicesDep
 from lsec.api.openapi import problems
@@ -13,12 +15,16 @@ from lsec.api.tables import (
     Cursor,
     GraphIdQuery,
     Limit,
+    MinBuyers,
+    MinShared,
+    Place,
     Since,
     Table,
     Until,
     Wanted,
     cursor_of,
     influence_router,
+    page_of,
     place_of,
     table_response,
     unknown,
@@ -28,6 +34,8 @@ from lsec.api.tables import (
 router = influence_router()
 
 ManyRows = Annotated[int, Query(ge=1, le=10_000, description="Most rows")]
+PATHS = ("bought", "followed streamer", "watched streamer", "user alike")
+"""The kinds of paths, the most direct first."""
 
 
 @router.get("/leaderboard", summary="Streamers by the users who bought through them", response_model=Table)
@@ -76,11 +84,21 @@ async def get_product_streamers(
     *,
     since: Since = None,
     until: Until = None,
+    min_buyers: MinBuyers = 0,
     limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> Response:
     """Show who sells the product or had purchases of it, with their buyers and how many follow."""
-    asked = {"product_id": product_id, "since": since, "until": until, "limit": limit}
-    return await _answer(services, wanted, "product-streamers", asked, **window_of(since, until))
+    asked = {"product_id": product_id, "since": since, "until": until, "min_buyers": min_buyers}
+    return await _answer(
+        services,
+        wanted,
+        "product-streamers",
+        asked | {"limit": limit},
+        after=place_of(cursor, int, int, str),
+        place=lambda row: [-row["buyers"], -row["showcases"], row["streamer_id"]],
+        **window_of(since, until),
+    )
 
 
 @router.get(
@@ -96,14 +114,24 @@ async def get_spread(
     *,
     since: Since = None,
     until: Until = None,
+    min_buyers: MinBuyers = 0,
     limit: ManyRows = 1000,
+    cursor: Cursor = None,
 ) -> Response:
     """Count the product's views, carts and purchases for each UTC day and each streamer, '' for none.
 
     Refunded purchases stand apart. Exact for windows of whole days.
     """
-    asked = {"product_id": product_id, "since": since, "until": until, "limit": limit}
-    return await _answer(services, wanted, "spread", asked, **window_of(since, until))
+    asked = {"product_id": product_id, "since": since, "until": until, "min_buyers": min_buyers}
+    return await _answer(
+        services,
+        wanted,
+        "spread",
+        asked | {"limit": limit},
+        after=place_of(cursor, str, str),
+        place=lambda row: [row["day"], row["streamer_id"]],
+        **window_of(since, until),
+    )
 
 
 @router.get(
@@ -120,13 +148,22 @@ async def get_funnel(
     since: Since = None,
     until: Until = None,
     limit: ManyRows = 1440,
+    cursor: Cursor = None,
 ) -> Response:
     """Count who joined the stream, and views, carts and purchases in it, in each minute with any of them.
 
     Purchases are those made, refunded later or not.
     """
     asked = {"stream_id": stream_id, "since": since, "until": until, "limit": limit}
-    return await _answer(services, wanted, "funnel", asked, **window_of(since, until))
+    return await _answer(
+        services,
+        wanted,
+        "funnel",
+        asked,
+        after=place_of(cursor, int),
+        place=lambda row: [epoch_ms(datetime.fromisoformat(row["at"]))],
+        **window_of(since, until),
+    )
 
 
 @router.get(
@@ -143,13 +180,27 @@ async def get_influencers(
     since: Since = None,
     until: Until = None,
     category: Category = None,
+    min_purchases: Annotated[int, Query(ge=0, description="Only streamers of so many purchases")] = 0,
     limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> Response:
     """Show the streamers whom the user's purchases name, followed by those followed, watched or viewed."""
     _check_not_hidden(services, user_id)
-    asked = {"user_id": user_id, "since": since, "until": until, "category": category, "limit": limit}
-    resolved = window_of(since, until)
-    return await _answer(services, wanted, "influencers", asked, **resolved, category=category or "")
+    asked: dict[str, Any] = {"user_id": user_id, "since": since, "until": until, "category": category}
+    asked |= {"min_purchases": min_purchases, "limit": limit}
+    return await _answer(
+        services,
+        wanted,
+        "influencers",
+        asked,
+        after=place_of(cursor, int, int, int, int, str),
+        place=lambda row: [
+            *(-row[name] for name in ("purchases", "amount", "watch_seconds", "views")),
+            row["streamer_id"],
+        ],
+        category=category or "",
+        **window_of(since, until),
+    )
 
 
 @router.get(
@@ -161,24 +212,41 @@ async def get_paths(
     user_id: GraphIdQuery,
     product_id: GraphIdQuery,
     *,
+    since: Since = None,
+    until: Until = None,
+    min_shared: MinShared = 1,
     limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> Response:
-    """Show how a user is connected to a product: `nodes` and the `relationships` between them."""
+    """Show how a user is connected to a product: `nodes` and the `relationships` between them.
+
+    The window is of purchases and watching; `min_shared` is of the products shared with a user alike.
+    """
     _check_not_hidden(services, user_id)
-    asked = {"user_id": user_id, "product_id": product_id, "limit": limit}
-    return await _answer(services, wanted, "paths", asked)
+    asked: dict[str, Any] = {"user_id": user_id, "product_id": product_id, "since": since, "until": until}
+    asked |= {"min_shared": min_shared, "limit": limit}
+    return await _answer(
+        services,
+        wanted,
+        "paths",
+        asked,
+        after=place_of(cursor, int, int, list),
+        place=lambda row: [PATHS.index(row["path"]), -row["strength"], row["nodes"]],
+        **window_of(since, until),
+    )
 
 
 async def _answer(
-    services: Services, wanted: str, route: str, asked: dict[str, Any], **resolved: Any
+    services: Services, wanted: str, route: str, asked: dict[str, Any], *, place: Place, **resolved: Any
 ) -> Response:
-    """The table of the route's query; `resolved` stands in for what was not asked for."""
-    rows = await _rows(services, route, asked | resolved)
+    """A page of the route's query's table; `resolved` stands in for what was not asked for."""
+    rows = await _rows(services, route, asked | resolved | {"limit": asked["limit"] + 1})
+    rows, following = page_of(rows, asked["limit"], place)
     # The graph may still hold users who are to be forgotten.
     rows = [row for row in rows if _alike(row) not in services.erasures.hidden]
     if not rows:
         await _check_known(services, asked)
-    return _table(wanted, route, asked, rows)
+    return _table(wanted, route, asked, rows, next=following)
 
 
 async def _rows(services: Services, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

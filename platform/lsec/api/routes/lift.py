@@ -11,6 +11,7 @@ from lsec.api.openapi import problems
 from lsec.api.stores.touches import all_streamers, num_users, product_categories, purchases_and_touches
 from lsec.api.tables import (
     DURATION_PATTERN,
+    Category,
     GraphIdQuery,
     Table,
     Wanted,
@@ -22,7 +23,7 @@ from lsec.api.tables import (
 )
 from lsec.core.comparison import Interval
 from lsec.influence.exposure import WASHOUT_MS, Windows
-from lsec.influence.lift import Effect
+from lsec.influence.lift import MIN_PER_OUTCOME, Effect
 from lsec.influence.rows import Purchases
 from lsec.influence.streamer_lift import StreamerLift, streamer_lift
 
@@ -65,13 +66,17 @@ async def get_lift(
             description="Length of the time just before, in which nothing can be found; as the window's own",
         ),
     ] = None,
+    category: Category = None,
+    min_buyers: Annotated[
+        int, Query(ge=1, description="Buyers that each group needs to be believed, and as many others")
+    ] = MIN_PER_OUTCOME,
 ) -> Response:
     """Compare the users who watched the streamer with users who did not and were alike before.
 
     The exposure adds `effect` to the share of users who buy and to purchases per user, with 95 % between
-    `low` and `high`, refunds left out; `naive_effect` compares with everybody. The placebo's rows are the
-    same from a time before the exposure, where the effect should be none. `details` has the users that
-    were compared, their balance, and `reasons` against believing the estimate.
+    `low` and `high`, refunds left out; `naive_effect` compares with everybody. With a category only its
+    purchases count. The placebo's rows are the same from a time before the exposure, where the effect should
+    be none. `details` has the users that were compared, their balance, and `reasons` against believing it.
     """
     asked = {
         "streamer_id": streamer_id,
@@ -79,6 +84,8 @@ async def get_lift(
         "until": until,
         "known": known,
         "placebo": placebo,
+        "category": category,
+        "min_buyers": min_buyers,
     }
     window = window_of(since, until)
     windows = Windows.before(
@@ -101,6 +108,7 @@ async def get_lift(
         until=window["until"],
         touches_since=min(known_since, moment_of(windows.placebo_since - WASHOUT_MS)),
         follows_since=FIRST_MOMENT,
+        category=category or "",
         in_shop=True,
     )
     found = await services.estimates.run(
@@ -111,6 +119,7 @@ async def get_lift(
         product_category=await product_categories(services.graph),
         num_users=await num_users(services.graph),
         windows=windows,
+        min_per_outcome=min_buyers,
     )
     details = _details(found)
     return table_response(

@@ -1,4 +1,4 @@
-"""The metrics of this process, of the log and its ingesters, for Prometheus."""
+"""The metrics of the API, of the log and its ingesters, for Prometheus."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lsec.api.dependencies import Services, ServicesDep, requires
-from lsec.api.metrics import dead_letter_family, listener_family, log_families, release_family, up_family
+from lsec.api.metrics import dead_letter_family, log_families, release_family, up_family
 from lsec.core.ledger import Scope
 
 SCRAPE_TIMEOUT_S = 2.0
@@ -35,7 +35,8 @@ async def get_metrics(services: ServicesDep) -> Response:
     results = await asyncio.gather(*(_measure(measure, services) for measure in measures.values()))
     answered = {name: result is not None for name, result in zip(measures, results, strict=True)}
     families = [family for result in results for family in result or ()]
-    families += [up_family(answered), listener_family(services.live_feed.num_listeners)]
+    families.append(up_family(answered))
+    services.metrics.has_listeners(services.live_feed.num_listeners)
     return Response(services.metrics.text(families), media_type=CONTENT_TYPE_LATEST)
 
 

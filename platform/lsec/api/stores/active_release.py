@@ -1,7 +1,10 @@
 """The active release: follows the graph's pointer and keeps the artifact it shows open."""
 
 import asyncio
+import contextlib
 import logging
+import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from neo4j.exceptions import DriverError, Neo4jError
@@ -12,6 +15,8 @@ from lsec.core.errors import ArtifactError, NotFound
 from lsec.core.settings import Settings
 
 FOLLOW_EVERY_S = 0.5
+LAST_SERVED = "last-served"
+"""The file in the data folder that names the release served last, for a start while the graph is away."""
 
 FileMark = tuple[int, int]
 """A file's inode and time of change."""
@@ -20,15 +25,29 @@ log = logging.getLogger(__name__)
 
 
 class ReleaseFollower:
-    """The artifact that is served; the old one stays until the new one is open."""
+    """The artifact that is served; the old one stays until the new one is open.
 
-    def __init__(self, graph: Graph, settings: Settings) -> None:
+    `serve` is called with each one before it becomes `current`, and makes it ready for requests. `tell` is
+    called each time that the graph was asked: did it answer?
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        settings: Settings,
+        *,
+        serve: Callable[[Artifact | None], Awaitable[None]],
+        tell: Callable[[bool], Awaitable[None]],
+    ) -> None:
         self._graph = graph
+        self._make_ready = serve
+        self._tell = tell
         self._artifacts_path = settings.artifacts_path
+        self._last_served = settings.data_dir / LAST_SERVED
         self._complained_of: set[str] = set()
         self._current_mark: FileMark | None = None
         self.current: Artifact | None = None
-        """What requests are answered from: one assignment swaps it, and a request reads it once."""
+        """The artifact of the release that requests are answered from."""
 
     async def active_id(self) -> str | None:
         """The id that the graph's pointer shows now."""
@@ -40,8 +59,12 @@ class ReleaseFollower:
         while True:
             try:
                 await self.refresh()
+                await self._tell(True)
             except (DriverError, Neo4jError, OSError):
                 log.debug("the active release cannot be read", exc_info=True)
+                await self._tell(False)
+                if self.current is None:
+                    await self._serve_last()
             await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def refresh(self) -> None:
@@ -53,6 +76,8 @@ class ReleaseFollower:
         try:
             release_id = await self.active_id()
             if release_id is None:
+                if self.current is not None:
+                    await self._make_ready(None)
                 self.current = None
             else:
                 await self._serve(release_id)
@@ -65,12 +90,30 @@ class ReleaseFollower:
         is_other = self.current is None or self.current.manifest.release_id != release_id
         if is_other or mark not in (None, self._current_mark):
             try:
-                self.current, self._current_mark = await asyncio.to_thread(self._open, release_id)
+                artifact, self._current_mark = await asyncio.to_thread(self._open, release_id)
+                await self._make_ready(artifact)
+                self.current = artifact
+                await asyncio.to_thread(self._remember, release_id)
                 log.info("serving release %s", release_id)
             except (ArtifactError, OSError):
                 if release_id not in self._complained_of:
                     log.exception("release %s is active, but cannot be served", release_id)
                     self._complained_of.add(release_id)
+
+    async def _serve_last(self) -> None:
+        """Serve what the graph showed when it was last asked, until it can be asked again."""
+        with contextlib.suppress(OSError):
+            last = await asyncio.to_thread(self._last_served.read_text)
+            await self._serve(last.strip())
+
+    def _remember(self, release_id: str) -> None:
+        path = self._last_served
+        # The folder may be read only.
+        with contextlib.suppress(OSError):
+            if not path.exists() or path.read_text() != release_id:
+                part = path.with_name(f"{LAST_SERVED}.{os.getpid()}")
+                part.write_text(release_id)
+                part.replace(path)
 
     async def open(self, release_id: str) -> Artifact:
         """The artifact of any release; NotFound if it is not kept any more."""

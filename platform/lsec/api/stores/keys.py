@@ -17,6 +17,8 @@ from lsec.core.ledger import GRANTS, ApiKey, Scope, utc_now
 SECRET_PREFIX = "lsec_"  # noqa: S105 - the public mark of every key, not a secret
 CACHE_S = 0.5
 """A revoked key is refused after this long at the latest."""
+REFRESH_S = CACHE_S / 2
+"""What was looked up so long ago is looked up again while it is still believed: no request waits."""
 MAX_CACHED = 10_000
 
 
@@ -32,12 +34,17 @@ class Caller:
         return not GRANTS[self.scope].isdisjoint(scopes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Lookup:
     """One look-up of a secret, shared by all requests that come within CACHE_S of its start."""
 
     started: float
     task: asyncio.Task[Caller | None]
+    is_renewed: bool = False
+
+    def holds(self, now: float) -> bool:
+        """Whether it is believed."""
+        return now - self.started <= CACHE_S
 
 
 class KeyStore:
@@ -46,6 +53,7 @@ class KeyStore:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lookups: dict[str, _Lookup] = {}
+        self._renewing: set[asyncio.Task[None]] = set()
 
     async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
         """A new key and its secret, which is shown this once."""
@@ -74,13 +82,15 @@ class KeyStore:
 
     async def authenticate(self, secret: str) -> Caller | None:
         """Whom the secret belongs to; None if it is unknown or revoked."""
-        digest = _digest(secret)
+        digest, now = _digest(secret), time.monotonic()
         lookup = self._lookups.get(digest)
-        if lookup is None or time.monotonic() - lookup.started > CACHE_S:
-            if len(self._lookups) >= MAX_CACHED:
-                self._lookups.clear()
-            lookup = _Lookup(time.monotonic(), asyncio.create_task(self._find(digest)))
-            self._lookups[digest] = lookup
+        if lookup is None or not lookup.holds(now):
+            lookup = self._begin(digest, now)
+        elif now - lookup.started > REFRESH_S and not lookup.is_renewed and lookup.task.done():
+            lookup.is_renewed = True
+            renewal = asyncio.create_task(self._renew(digest))
+            self._renewing.add(renewal)
+            renewal.add_done_callback(self._renewing.discard)
         try:
             # A request that goes away must not cancel the look-up for the others.
             return await asyncio.shield(lookup.task)
@@ -88,6 +98,20 @@ class KeyStore:
             if self._lookups.get(digest) is lookup:
                 del self._lookups[digest]
             raise
+
+    def _begin(self, digest: str, now: float) -> _Lookup:
+        if len(self._lookups) >= MAX_CACHED:
+            self._lookups.clear()
+        lookup = self._lookups[digest] = _Lookup(now, asyncio.create_task(self._find(digest)))
+        return lookup
+
+    async def _renew(self, digest: str) -> None:
+        """Look a secret up again and put what is found in place of what is known."""
+        renewed = _Lookup(time.monotonic(), asyncio.create_task(self._find(digest)))
+        # One that fails is tried again when the known one is no longer believed: then requests hear of it.
+        await asyncio.wait([renewed.task])
+        if renewed.task.exception() is None:
+            self._lookups[digest] = renewed
 
     async def _find(self, digest: str) -> Caller | None:
         async with self._ledger.read() as session:

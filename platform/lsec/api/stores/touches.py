@@ -1,5 +1,6 @@
 """The graph's purchases and touches as columns for the estimators, fetched in few big records."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,10 @@ from lsec.influence.rows import Int64, Purchases, Touches, TouchKind
 
 USERS_AT_ONCE = 5000
 """A record holds so many users' rows: read at once it keeps the event loop for some milliseconds."""
+STREAMERS_AT_ONCE = 20
+"""A record holds so many streamers' views."""
+QUERIES_AT_ONCE = 2
+"""An estimate keeps the graph so busy at most: whatever else is asked there has room beside it."""
 MAX_ROWS = 20_000_000
 """Touches of one estimate: their columns take 41 bytes each."""
 LONGEST_STREAM = timedelta(days=1)
@@ -62,7 +67,7 @@ async def product_categories(graph: Graph) -> Int64:
     """A row for the category of each product, by the product's dense index; -1 for none."""
     found = await graph.lists("touches/categories", timeout_s=ANALYSIS_TIMEOUT_S)
     categories = np.full(max(found["index"], default=-1) + 1, -1)
-    categories[found["index"]] = _Rows().of(found["category"])
+    categories[found["index"]] = Rows().of(found["category"])
     return categories
 
 
@@ -91,33 +96,30 @@ async def purchases_and_touches(
     outside any stream, follows too, and tells streams apart, which are -1 otherwise; `in_shop` adds the
     views without a streamer. InvalidInput past MAX_ROWS.
     """
-    streams = _Rows()
-    bought: list[_Chunk] = []
-    touched: dict[TouchKind, list[_Chunk]] = {kind: [] for kind in TouchKind}
-    num_rows = 0
+    fetched = _Fetched(streamers)
     asked = {"until": until, "in_stream": in_stream, "in_shop": in_shop, "category": category}
-    asked["streamers"] = streamers.indexes
+    views_by_user = in_shop or buyers_only
     for start in range(0, await num_users(graph), USERS_AT_ONCE):
         asked |= {"start": start, "stop": start + USERS_AT_ONCE}
         chunk = await _chunk(graph, "touches/purchases", asked | {"since": since})
         buyers = sorted(set(chunk["user"]))
-        bought.append(_columns(chunk, streams))
+        fetched.bought.append(fetched.columns(chunk))
         if buyers_only and not buyers:
             continue
         asked["users"] = buyers if buyers_only else None
-        for kind, query in _QUERIES.items():
-            is_follow = kind == TouchKind.FOLLOW
-            if is_follow and in_stream:
-                continue
-            from_then = {"since": follows_since if is_follow else touches_since}
-            chunk = await _chunk(graph, query, asked | from_then)
-            num_rows += len(chunk["at"])
-            touched[kind].append(_columns(chunk, streams))
-        if num_rows > MAX_ROWS:
-            raise InvalidInput(
-                f"There are more than {MAX_ROWS:,} touches to look at.", remedy="Ask for a shorter window."
+        wanted = {TouchKind.WATCH, TouchKind.ENGAGE}
+        wanted |= set() if in_stream else {TouchKind.FOLLOW}
+        wanted |= {TouchKind.VIEW} if views_by_user else set()
+        since_of = dict.fromkeys(TouchKind, touches_since) | {TouchKind.FOLLOW: follows_since}
+        await asyncio.gather(
+            *(
+                fetched.fetch(graph, kind, _QUERIES[kind], asked | {"since": since_of[kind]})
+                for kind in wanted
             )
-    return _as_purchases(bought), _as_touches(touched)
+        )
+    if not views_by_user:
+        await fetched.fetch_views(graph, asked | {"since": touches_since})
+    return _as_purchases(fetched.bought), _as_touches(fetched.touched)
 
 
 async def _chunk(graph: Graph, query: str, asked: dict[str, Any]) -> dict[str, list[Any]]:
@@ -125,7 +127,49 @@ async def _chunk(graph: Graph, query: str, asked: dict[str, Any]) -> dict[str, l
     return await graph.lists(query, timeout_s=ANALYSIS_TIMEOUT_S, **used)
 
 
-class _Rows:
+class _Fetched:
+    """Purchases and touches as they come, record by record."""
+
+    def __init__(self, streamers: Streamers) -> None:
+        self._streamers = {"": -1} | streamers.indexes
+        self._streams = Rows()
+        self._num_touches = 0
+        self._turns = asyncio.Semaphore(QUERIES_AT_ONCE)
+        self.bought: list[_Chunk] = []
+        self.touched: dict[TouchKind, list[_Chunk]] = {kind: [] for kind in TouchKind}
+
+    async def fetch(self, graph: Graph, kind: TouchKind, query: str, asked: dict[str, Any]) -> None:
+        """Keep the touches of a query; InvalidInput past MAX_ROWS."""
+        async with self._turns:
+            chunk = await _chunk(graph, query, asked)
+            self._num_touches += len(chunk["at"])
+            if self._num_touches > MAX_ROWS:
+                raise InvalidInput(
+                    f"There are more than {MAX_ROWS:,} touches to look at.",
+                    remedy="Ask for a shorter window.",
+                )
+            self.touched[kind].append(self.columns(chunk))
+
+    async def fetch_views(self, graph: Graph, asked: dict[str, Any]) -> None:
+        """Keep the views with any streamer, of some streamers at a time."""
+        starts = range(0, max(self._streamers.values()) + 1, STREAMERS_AT_ONCE)
+        for first in starts[::QUERIES_AT_ONCE]:
+            parts = range(first, first + QUERIES_AT_ONCE * STREAMERS_AT_ONCE, STREAMERS_AT_ONCE)
+            of_parts = [asked | {"start": start, "stop": start + STREAMERS_AT_ONCE} for start in parts]
+            await asyncio.gather(
+                *(self.fetch(graph, TouchKind.VIEW, "touches/viewed_with", each) for each in of_parts)
+            )
+
+    def columns(self, chunk: dict[str, list[Any]]) -> _Chunk:
+        """A record's lists as columns, with rows for ids; -1 for a streamer who has come since."""
+        columns = {name: values for name, values in chunk.items() if name not in ("stream", "streamer_id")}
+        if "streamer_id" in chunk:
+            columns["streamer"] = [self._streamers.get(id_, -1) for id_ in chunk["streamer_id"]]
+        arrays = {name: np.array(values, np.int64) for name, values in columns.items()}
+        return arrays | {"stream": self._streams.of(chunk["stream"])}
+
+
+class Rows:
     """A row for each id, in the order of their coming; -1 for ''."""
 
     def __init__(self) -> None:
@@ -134,11 +178,6 @@ class _Rows:
     def of(self, ids: Sequence[str]) -> Int64:
         rows = self._rows
         return np.fromiter((rows.setdefault(id_, len(rows) - 1) for id_ in ids), np.int64, len(ids))
-
-
-def _columns(chunk: dict[str, list[Any]], streams: _Rows) -> _Chunk:
-    columns = {name: np.array(values, np.int64) for name, values in chunk.items() if name != "stream"}
-    return columns | {"stream": streams.of(chunk["stream"])}
 
 
 def _joined(chunks: list[_Chunk], name: str) -> Int64:

@@ -1,0 +1,275 @@
+"""Users who have changed since the release: their live state and their ranking, made once a change.
+
+A user of whom nothing was heard since the release's snapshot is served from its slate, without a question.
+Who that is comes from the ingesters' changes, and for what came before them from one look through the graph.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from neo4j.exceptions import DriverError, Neo4jError
+from numpy.typing import NDArray
+
+from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
+from lsec.core.artifact import Artifact
+from lsec.core.event_log import entry_id_ms
+from lsec.core.fold_in import FoldIn
+from lsec.serving.answer import Ranking
+from lsec.serving.catalog import places_of
+from lsec.serving.folding import folded_in, of_row, of_slate
+from lsec.serving.shelf import Shelf
+from lsec.serving.shopper import FATIGUE_DAYS, Shopper
+from lsec.serving.tags import NO_ROWS, Rows
+
+MAX_HELD = 50_000
+"""Users whose state is kept; the one not asked for longest goes first."""
+WAIT_S = 0.1
+"""A request waits so long for a user's new state; then it is answered from what is known."""
+MAX_WAITED_FOR = 8
+"""While more states than these are being made, requests do not wait."""
+MAX_LOADING = 64
+"""While so many are being made, no further one is begun."""
+USERS_PER_READ = 2_000
+CLOCKS_MS = 60_000
+"""An event may say an earlier time than that of its arrival, by as much at least."""
+RETRY_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a user: their live state, None if it was not needed, and their ranking, if any.
+
+    `bought` are the product rows that they bought as far as the release knows; `is_stale` says that they
+    have changed since.
+    """
+
+    shopper: Shopper | None
+    ranking: Ranking | None
+    bought: Rows = field(default_factory=lambda: NO_ROWS)
+    is_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When, in ms since 1970, a user was last heard of, and whether their taste is newer than the release."""
+
+    at_ms: int
+    has_new_taste: bool
+
+
+class Shoppers:
+    """The changed users of this process."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._shelf: Shelf | None = None
+        self._fold_in: FoldIn | None = None
+        self._folding = asyncio.Lock()
+        self._held: OrderedDict[str, Known] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Known]] = {}
+        self._heard_of: dict[str, Heard] = {}
+        self._is_clean: NDArray[np.bool_] = np.zeros(0, bool)
+        self._begun = asyncio.Event()
+
+    def begin(self, shelf: Shelf) -> None:
+        """Begin anew with a release: of nobody is it known that its slate is enough."""
+        self._shelf = shelf
+        self._fold_in = None
+        self._held.clear()
+        self._loading.clear()
+        self._is_clean = np.zeros(len(shelf.artifact.user_ids) if shelf.artifact else 0, bool)
+        self._begun.set()
+
+    def changed(self, user_id: str, *, has_new_taste: bool) -> None:
+        """Take in that a user has changed; one who was asked for lately is read again at once."""
+        before = self._heard_of.get(user_id)
+        has_new_taste = has_new_taste or (before is not None and before.has_new_taste)
+        self._heard_of[user_id] = Heard(int(time.time() * 1000), has_new_taste)
+        held = self._held.get(user_id)
+        if held is not None:
+            self._held[user_id] = replace(held, is_stale=True)
+        task = self._loading.pop(user_id, None)
+        if (held is not None or task is not None) and self._shelf is not None:
+            self._load(user_id)
+
+    async def prepare(self) -> None:
+        """Have the graph plan the query of a user's state: that may take longer than a request waits."""
+        await self._graph.rows(
+            "serving/shopper", timeout_s=ANALYSIS_TIMEOUT_S, asked={"user_id": "", "release_id": ""}
+        )
+
+    async def known(self, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
+        """What is known of a user, and whether that is up to date."""
+        if shelf is not self._shelf:
+            # A release was swapped in since the request began: it is answered from the one it began with.
+            return of_release(user_id, shelf), False
+        held = self._held.get(user_id)
+        if held is not None and not held.is_stale:
+            self._held.move_to_end(user_id)
+            return held, True
+        row = shelf.user_row(user_id) if held is None else None
+        if row is not None and self._is_clean[row] and user_id not in self._heard_of:
+            known = of_release_row(row, shelf)
+            if known.ranking is not None:
+                return known, True
+        task = self._loading.get(user_id) or self._load(user_id)
+        if task is not None and len(self._loading) <= MAX_WAITED_FOR:
+            await asyncio.wait([task], timeout=WAIT_S)
+        if shelf is not self._shelf:
+            return of_release(user_id, shelf), False
+        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+            return task.result(), True
+        return held or of_release(user_id, shelf), False
+
+    async def visitor(self, shopper: Shopper, shelf: Shelf) -> Known:
+        """What follows from what an anonymous visitor did; nothing of it is kept."""
+        if shelf is not self._shelf or shelf.artifact is None or not shopper.has_taste:
+            return Known(shopper, None)
+        async with self._folding:
+            return Known(shopper, await asyncio.to_thread(self._folded_in, shopper, shelf))
+
+    def _load(self, user_id: str) -> asyncio.Task[Known] | None:
+        if len(self._loading) >= MAX_LOADING:
+            return None
+        task = asyncio.create_task(self._read(user_id))
+        self._loading[user_id] = task
+        task.add_done_callback(lambda done: self._keep(user_id, done))
+        return task
+
+    def _keep(self, user_id: str, done: asyncio.Task[Known]) -> None:
+        # Another one is being read if the user has changed meanwhile.
+        is_last = self._loading.get(user_id) is done
+        if is_last:
+            del self._loading[user_id]
+        if done.cancelled() or done.exception() is not None:
+            return
+        if is_last:
+            self._held[user_id] = done.result()
+            self._held.move_to_end(user_id)
+            while len(self._held) > MAX_HELD:
+                self._held.popitem(last=False)
+
+    async def _read(self, user_id: str) -> Known:
+        """The user's state as the graph has it, and the ranking that follows from it."""
+        shelf = self._shelf
+        assert shelf is not None
+        rows = await self._graph.rows(
+            "serving/shopper",
+            timeout_s=SERVING_TIMEOUT_S,
+            asked={"user_id": user_id, "release_id": shelf.release_id or ""},
+        )
+        shopper = Shopper.from_row(rows[0]) if rows else Shopper()
+        held = self._held.get(user_id)
+        if (
+            held is not None
+            and held.shopper is not None
+            and held.ranking is not None
+            and held.shopper.taste == shopper.taste
+            and held.shopper.has_slate == shopper.has_slate
+        ):
+            return Known(shopper, held.ranking)
+        return Known(shopper, await self._ranking(user_id, shopper, shelf))
+
+    async def _ranking(self, user_id: str, shopper: Shopper, shelf: Shelf) -> Ranking | None:
+        slate = of_slate(user_id, shelf) if shopper.has_slate else None
+        if slate is not None and not self._has_new_taste(user_id, shopper, shelf):
+            return slate
+        if shelf.artifact is None or not shopper.has_taste:
+            return slate
+        # One at a time: numpy uses all that a core has.
+        async with self._folding:
+            return await asyncio.to_thread(self._folded_in, shopper, shelf)
+
+    def _folded_in(self, shopper: Shopper, shelf: Shelf) -> Ranking | None:
+        assert shelf.artifact is not None
+        if self._fold_in is None or self._shelf is not shelf:
+            fold_in = FoldIn.of(shelf.artifact)
+            if self._shelf is shelf:
+                self._fold_in = fold_in
+        else:
+            fold_in = self._fold_in
+        return folded_in(shopper, shelf, fold_in)
+
+    def _has_new_taste(self, user_id: str, shopper: Shopper, shelf: Shelf) -> bool:
+        heard = self._heard_of.get(user_id)
+        if heard is not None and heard.has_new_taste:
+            return True
+        row = shelf.user_row(user_id)
+        if row is None or shelf.artifact is None:
+            return True
+        bought = set(shelf.catalog.rows(shopper.bought).tolist())
+        return bought != set(shelf.artifact.bought(row).tolist()) or shopper.newest_ms >= since_ms(
+            shelf.artifact
+        )
+
+    async def follow(self) -> None:
+        """Find who changed before this process began to listen, for each release anew."""
+        while True:
+            await self._begun.wait()
+            self._begun.clear()
+            shelf = self._shelf
+            try:
+                if shelf is not None and shelf.artifact is not None:
+                    await self._look_through(shelf, shelf.artifact)
+            except (DriverError, Neo4jError):
+                log.debug("the graph cannot be looked through", exc_info=True)
+                self._begun.set()
+                await asyncio.sleep(RETRY_S)
+
+    async def _look_through(self, shelf: Shelf, artifact: Artifact) -> None:
+        """Read for whom the slate is enough; whoever changes from now on is heard of."""
+        last = (await self._graph.rows("serving/last_index", timeout_s=SERVING_TIMEOUT_S))[0]["users"]
+        shown_since = datetime.now(UTC).date() - timedelta(days=FATIGUE_DAYS)
+        since = since_ms(artifact)
+        heard = {user_id: each for user_id, each in self._heard_of.items() if each.at_ms >= since}
+        for start in range(0, last + 1, USERS_PER_READ):
+            lists = await self._graph.lists(
+                "serving/settled_users",
+                timeout_s=ANALYSIS_TIMEOUT_S,
+                asked={
+                    "start": start,
+                    "stop": start + USERS_PER_READ,
+                    "release_id": artifact.manifest.release_id,
+                    "seqs": [position["seq"] for position in artifact.manifest.positions or []],
+                    "since_ms": since,
+                    "shown_since": shown_since,
+                },
+            )
+            if self._shelf is not shelf:
+                return
+            rows = places_of(artifact.users, np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
+            self._is_clean[rows[rows >= 0]] = True
+            heard |= dict.fromkeys(lists["tastes"], Heard(int(time.time() * 1000), has_new_taste=True))
+        # What was heard of while the graph was read goes before it.
+        self._heard_of = heard | {
+            user_id: each for user_id, each in self._heard_of.items() if each.at_ms >= since
+        }
+        num_clean = np.count_nonzero(self._is_clean)
+        log.info("%d users are as release %s knows them", num_clean, artifact.manifest.release_id)
+
+
+def of_release(user_id: str, shelf: Shelf) -> Known:
+    """What the release alone knows of a user."""
+    row = shelf.user_row(user_id)
+    return Known(None, None) if row is None else of_release_row(row, shelf)
+
+
+def of_release_row(row: int, shelf: Shelf) -> Known:
+    """What the release alone knows of the user in a row."""
+    assert shelf.artifact is not None
+    return Known(None, of_row(row, shelf), shelf.artifact.bought(row))
+
+
+def since_ms(artifact: Artifact) -> int:
+    """From when on, in ms since 1970, what users do may be missing from the release's snapshot."""
+    positions = artifact.manifest.positions or []
+    if positions:
+        return min(entry_id_ms(position["position"]) for position in positions) - CLOCKS_MS
+    return int(datetime.fromisoformat(artifact.manifest.created_at).timestamp() * 1000)

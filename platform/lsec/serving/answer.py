@@ -1,0 +1,193 @@
+"""A user's products: from their own ranking first, then from what is popular with ever more people."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsec.core.artifact import Artifact
+from lsec.serving.catalog import Catalog
+from lsec.serving.reranking import diversified, tired
+from lsec.serving.shelf import Shelf
+from lsec.serving.shopper import Shopper
+from lsec.serving.tags import Rows, Vector
+from lsec.serving.wish import Pick, Source, Wish
+
+NOT_SCORED = 0.0
+VARIETY = 4
+"""A varied answer is chosen from so many times the products that are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What the model thinks of one user: a vector, and the best products [N] by it, best first.
+
+    `source` is "slate" for the release's own, whose user has a row there, and "folded_in" for one made
+    since, with a vector of its own.
+    """
+
+    rows: Rows
+    scores: NDArray[np.float32]
+    source: Source
+    user_row: int = -1
+    own_vector: Vector | None = None
+
+    def vector(self, artifact: Artifact | None) -> Vector:
+        """The user's vector [d] beside that artifact's; most answers of a slate need none."""
+        if self.own_vector is not None:
+            return self.own_vector
+        assert artifact is not None
+        return artifact.user_vector(self.user_row)
+
+
+def answer(
+    wish: Wish,
+    shelf: Shelf,
+    *,
+    ranking: Ranking | None,
+    shopper: Shopper | None,
+    popular: Rows,
+    bought: Rows,
+) -> list[Pick]:
+    """At most k products, best first, each once.
+
+    `bought` are the product rows that the user bought as far as is known without their live state
+    (`shopper`, None for a user who has not changed since the release); `popular` are rows, best first.
+    """
+    chosen = _Chosen(wish, shelf.catalog, _unwanted(wish, shelf.catalog, shopper, bought))
+    only = only_rows(wish, shelf.catalog)
+    if ranking is not None:
+        rows, scores = _ranked(wish, shelf, ranking, only, shopper, bought)
+        chosen.take(rows, scores, ranking.source)
+    if len(chosen.picks) < wish.k:
+        for rows, source in _fillers(wish, shelf, shopper, only, popular):
+            chosen.take(rows, None, source)
+            if len(chosen.picks) >= wish.k:
+                break
+    return chosen.picks
+
+
+class _Chosen:
+    """What is chosen so far; each product is asked about once."""
+
+    def __init__(self, wish: Wish, catalog: Catalog, unwanted: set[int]) -> None:
+        self._wish = wish
+        self._catalog = catalog
+        self._seen = unwanted
+        self.picks: list[Pick] = []
+
+    def take(self, rows: Rows, scores: NDArray[np.floating[Any]] | None, source: Source) -> None:
+        """Takes the best that may be shown of rows [N], best first, up to what is still wanted.
+
+        Without scores they are not scored for the user.
+        """
+        wish, catalog, seen = self._wish, self._catalog, self._seen
+        num_wanted = wish.k - len(self.picks)
+        num_looked_at = num_wanted * (VARIETY if wish.diversity else 1)
+        is_offered, fresh, places = catalog.is_row_offered, [], []
+        # One by one, as nearly always the first few will do: that is quicker than arrays for so few.
+        for place, row in enumerate(rows.tolist()):
+            if row not in seen and is_offered(row, in_stock=wish.in_stock):
+                seen.add(row)
+                fresh.append(row)
+                places.append(place)
+                if len(fresh) == num_looked_at:
+                    break
+        if not fresh:
+            return
+        values = [NOT_SCORED] * len(fresh) if scores is None else scores[places].tolist()
+        chosen = np.array(fresh)
+        if wish.diversity:
+            order = diversified(chosen, np.array(values), catalog, k=num_wanted, diversity=wish.diversity)
+            seen.difference_update(fresh)
+            chosen, values = chosen[order], [values[place] for place in order]
+            seen.update(chosen.tolist())
+        ids = catalog.product_ids(chosen)
+        self.picks += [Pick(*each, source) for each in zip(ids, values, strict=True)]
+
+
+def _unwanted(wish: Wish, catalog: Catalog, shopper: Shopper | None, bought: Rows) -> set[int]:
+    unwanted: set[int] = set()
+    if not wish.include_bought:
+        unwanted.update(bought.tolist() if shopper is None else catalog.rows(shopper.bought).tolist())
+    if shopper is not None and shopper.dismissed:
+        unwanted.update(catalog.rows(shopper.dismissed).tolist())
+    if wish.exclude:
+        unwanted.update(catalog.rows(wish.exclude).tolist())
+    return unwanted
+
+
+def only_rows(wish: Wish, catalog: Catalog) -> Rows | None:
+    """The rows to choose from; None for all."""
+    if not wish.is_narrow:
+        return None
+    rows = wish.only
+    for tags, name in ((catalog.sellers, wish.streamer_id), (catalog.categories, wish.category)):
+        if name:
+            having = tags.rows_with([name])
+            rows = having if rows is None else rows[np.isin(rows, having)]
+    return rows
+
+
+def _ranked(
+    wish: Wish,
+    shelf: Shelf,
+    ranking: Ranking,
+    only: Rows | None,
+    shopper: Shopper | None,
+    bought: Rows,
+) -> tuple[Rows, NDArray[np.floating[Any]]]:
+    """The user's own ranking of what is asked for, best first."""
+    rows: Rows = ranking.rows
+    scores: NDArray[np.floating[Any]] = ranking.scores
+    is_sorted = True
+    if only is not None:
+        rows, scores, is_sorted = only, shelf.scores(ranking.vector(shelf.artifact), only), False
+    elif shelf.newest is not None and len(shelf.newest.rows):
+        rows = np.concatenate([rows, shelf.newest.rows])
+        scores, is_sorted = (
+            np.concatenate([scores, shelf.newest.scores(ranking.vector(shelf.artifact))]),
+            False,
+        )
+    if only is None and wish.include_bought:
+        mine = bought if shopper is None else shelf.catalog.rows(shopper.bought)
+        missing = np.setdiff1d(mine, rows)
+        rows = np.concatenate([rows, missing])
+        scores = np.concatenate([scores, shelf.scores(ranking.vector(shelf.artifact), missing)])
+        is_sorted = False
+    if shopper is not None and shopper.impressed:
+        times = zip(shopper.impressed.values(), map(shelf.catalog.row, shopper.impressed), strict=True)
+        impressed = {row: num for num, row in times if row is not None}
+        rows, scores, is_sorted = rows, tired(rows, scores, impressed), False
+    if is_sorted:
+        return rows, scores
+    order = np.argsort(-scores, kind="stable")
+    return rows[order], scores[order]
+
+
+def _fillers(
+    wish: Wish, shelf: Shelf, shopper: Shopper | None, only: Rows | None, popular: Rows
+) -> Iterator[tuple[Rows, Source]]:
+    """Rows that no model scored for the user, in the order of the chain."""
+    catalog = shelf.catalog
+
+    def among(rows: Rows) -> Rows:
+        return rows if only is None else rows[np.isin(rows, only)]
+
+    if shopper is not None:
+        streamers = [*shopper.followed, *_most(shopper.watched)]
+        if streamers:
+            yield among(shelf.by_popularity(catalog.sellers.rows_with(streamers))), "followed"
+        touched = catalog.rows([*shopper.bought, *shopper.viewed])
+        categories = {number for row in touched.tolist() for number in catalog.categories.of(row)}
+        if categories:
+            yield among(shelf.by_popularity(catalog.categories.rows_of(categories))), "popular_in_category"
+    if only is not None:
+        yield shelf.by_popularity(only), "popular_in_category" if wish.category else "popular"
+    yield among(popular), "popular"
+
+
+def _most(amounts: Mapping[str, int]) -> list[str]:
+    return sorted(amounts, key=lambda name: (-amounts[name], name))
