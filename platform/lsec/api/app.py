@@ -142,6 +142,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         event_log = EventLog(log_client, settings)
         shoppers, streams, streamers = Shoppers(graph), Streams(graph), Streamers(graph)
         stack.push_async_callback(streamers.close)
+        stack.push_async_callback(streams.close)
+        stack.push_async_callback(shoppers.close)
         explainer = Explainer(graph)
         market = Market(
             graph,

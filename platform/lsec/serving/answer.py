@@ -53,8 +53,8 @@ def answer(
 ) -> list[Pick]:
     """At most k products, best first, each once.
 
-    `bought` are the product rows that the user bought as far as is known without their live state
-    (`shopper`, None for a user who has not changed since the release); `popular` are rows, best first.
+    `shopper` is None for a user who has not changed since the release; `bought` are the product rows that
+    they bought, by their live state or the release's; `popular` are rows, best first.
     """
     chosen = _Chosen(wish, shelf.catalog, _unwanted(wish, shelf.catalog, shopper, bought))
     only = only_rows(wish, shelf.catalog)
@@ -111,7 +111,7 @@ class _Chosen:
 def _unwanted(wish: Wish, catalog: Catalog, shopper: Shopper | None, bought: Rows) -> set[int]:
     unwanted: set[int] = set()
     if not wish.include_bought:
-        unwanted.update(bought.tolist() if shopper is None else catalog.rows(shopper.bought).tolist())
+        unwanted.update(bought.tolist())
     if shopper is not None and shopper.dismissed:
         unwanted.update(catalog.rows(shopper.dismissed).tolist())
     if wish.exclude:
@@ -152,8 +152,7 @@ def _ranked(
             False,
         )
     if only is None and wish.include_bought:
-        mine = bought if shopper is None else shelf.catalog.rows(shopper.bought)
-        missing = np.setdiff1d(mine, rows)
+        missing = np.setdiff1d(bought, rows)
         rows = np.concatenate([rows, missing])
         scores = np.concatenate([scores, shelf.scores(ranking.vector(shelf.artifact), missing)])
         is_sorted = False

@@ -193,7 +193,7 @@ def test_when_everyone_buys_the_effect_is_nothing_and_not_to_be_believed() -> No
     found = lift(drawn.is_exposed, ones, ones, drawn.covariates)
     assert found.buy_rate.att.mean == pytest.approx(0, abs=1e-9)
     assert found.buy_rate.comparable == pytest.approx(1)
-    assert any("too few" in reason for reason in found.reasons)
+    assert any("fewer than" in reason for reason in found.reasons)
     assert any("placebo shows nothing" in reason for reason in found.reasons)
 
 

@@ -45,7 +45,9 @@ def asked(
 ) -> list[Pick]:
     row = shelf.user_row(user_id)
     assert shelf.artifact is not None
-    bought = np.empty(0, np.int64) if row is None else shelf.artifact.bought(row)
+    bought: Rows = np.empty(0, np.int64) if row is None else shelf.artifact.bought(row)
+    if shopper is not None:
+        bought = shelf.catalog.rows(shopper.bought)
     ranking: Ranking | None = of_slate(user_id, shelf)
     if is_folded and shopper is not None:
         ranking = folded_in(shopper, shelf, FoldIn.of(shelf.artifact))

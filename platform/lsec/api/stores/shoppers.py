@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class Known:
     """What is known of a user: their live state, None if it was not needed, and their ranking, if any.
 
-    `bought` are the product rows that they bought as far as the release knows; `is_stale` says that they
+    `bought` are the product rows that they bought, by the state or the release; `is_stale` says that they
     have changed since.
     """
 
@@ -74,6 +74,8 @@ class Shoppers:
         self._folding = asyncio.Lock()
         self._held: OrderedDict[str, Known] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Known]] = {}
+        self._tasks: set[asyncio.Task[Known]] = set()
+        """Those in `_loading`, and those whose user has changed since they began."""
         self._heard_of: dict[str, Heard] = {}
         self._is_clean: NDArray[np.bool_] = np.zeros(0, bool)
         self._begun = asyncio.Event()
@@ -128,22 +130,29 @@ class Shoppers:
             return task.result(), True
         return held or of_release(user_id, shelf), False
 
+    async def close(self) -> None:
+        """Wait for what is being read."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def visitor(self, shopper: Shopper, shelf: Shelf) -> Known:
         """What follows from what an anonymous visitor did; nothing of it is kept."""
+        bought = shelf.catalog.rows(shopper.bought)
         if shelf is not self._shelf or shelf.artifact is None or not shopper.has_taste:
-            return Known(shopper, None)
+            return Known(shopper, None, bought)
         async with self._folding:
-            return Known(shopper, await asyncio.to_thread(self._folded_in, shopper, shelf))
+            return Known(shopper, await asyncio.to_thread(self._folded_in, shopper, shelf), bought)
 
     def _load(self, user_id: str) -> asyncio.Task[Known] | None:
         if len(self._loading) >= MAX_LOADING:
             return None
         task = asyncio.create_task(self._read(user_id))
         self._loading[user_id] = task
+        self._tasks.add(task)
         task.add_done_callback(lambda done: self._keep(user_id, done))
         return task
 
     def _keep(self, user_id: str, done: asyncio.Task[Known]) -> None:
+        self._tasks.discard(done)
         # Another one is being read if the user has changed meanwhile.
         is_last = self._loading.get(user_id) is done
         if is_last:
@@ -174,8 +183,10 @@ class Shoppers:
             and held.shopper.taste == shopper.taste
             and held.shopper.has_slate == shopper.has_slate
         ):
-            return Known(shopper, held.ranking)
-        return Known(shopper, await self._ranking(user_id, shopper, shelf))
+            ranking: Ranking | None = held.ranking
+        else:
+            ranking = await self._ranking(user_id, shopper, shelf)
+        return Known(shopper, ranking, shelf.catalog.rows(shopper.bought))
 
     async def _ranking(self, user_id: str, shopper: Shopper, shelf: Shelf) -> Ranking | None:
         slate = of_slate(user_id, shelf) if shopper.has_slate else None

@@ -1,5 +1,6 @@
-"""Streams and what they showcase, read once and kept until they change."""
+"""Streams and what they showcase, read once for all who ask, and kept until they change."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -15,12 +16,13 @@ MAX_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Showcase:
-    """A stream's host, and the products that it showcased, the latest first."""
+    """A stream's host, and the products that it showcased, the latest first; `read_at` is monotonic."""
 
     stream_id: str
     streamer_id: str
     has_ended: bool
     product_ids: tuple[str, ...]
+    read_at: float
 
 
 class Streams:
@@ -28,29 +30,19 @@ class Streams:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._kept: dict[str, tuple[float, Showcase]] = {}
+        self._kept: dict[str, Showcase] = {}
+        self._reading: dict[str, asyncio.Task[Showcase]] = {}
+        self._tasks: set[asyncio.Task[Showcase]] = set()
         self._rows: dict[str, tuple[Showcase, Catalog, Rows]] = {}
-        self._num_changes = 0
 
     async def showcase(self, stream_id: str) -> Showcase:
         """The stream's showcase as of its last change; NotFound for a stream that nobody has seen."""
         kept = self._kept.get(stream_id)
-        if kept is not None and time.monotonic() - kept[0] < KEPT_S:
-            return kept[1]
-        read_at, num_changes = time.monotonic(), self._num_changes
-        rows = await self._graph.rows(
-            "serving/stream", timeout_s=SERVING_TIMEOUT_S, asked={"stream_id": stream_id}
-        )
-        if not rows:
-            raise NotFound(f"There is no stream {stream_id[:100]}.")
-        row = rows[0]
-        found = Showcase(stream_id, row["streamer_id"], row["ended_ms"] >= 0, tuple(row["product_ids"]))
-        # What was read while some stream changed may be older than the change.
-        if num_changes == self._num_changes:
-            if len(self._kept) >= MAX_KEPT:
-                self._kept.clear()
-            self._kept[stream_id] = read_at, found
-        return found
+        if kept is not None and time.monotonic() - kept.read_at < KEPT_S:
+            return kept
+        task = self._reading.get(stream_id) or self._begin(stream_id)
+        # A request that goes away must not cancel the reading for the others.
+        return kept if kept is not None else await asyncio.shield(task)
 
     def rows(self, showcase: Showcase, catalog: Catalog) -> Rows:
         """The rows of what is showcased; found once for the many who watch a stream."""
@@ -62,6 +54,39 @@ class Streams:
         return found[2]
 
     def forget(self, stream_id: str) -> None:
-        """Take in that the stream has changed."""
-        self._num_changes += 1
+        """Take in that the stream has changed: what is being read may be older."""
         self._kept.pop(stream_id, None)
+        self._reading.pop(stream_id, None)
+
+    async def close(self) -> None:
+        """Wait for what is being read."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, stream_id: str) -> asyncio.Task[Showcase]:
+        task = self._reading[stream_id] = asyncio.create_task(self._read(stream_id))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._keep(stream_id, done))
+        return task
+
+    def _keep(self, stream_id: str, done: asyncio.Task[Showcase]) -> None:
+        self._tasks.discard(done)
+        # Who waits for it hears of a failure; nobody may be waiting.
+        failed = done.cancelled() or done.exception() is not None
+        if self._reading.get(stream_id) is done:
+            del self._reading[stream_id]
+            if not failed:
+                if len(self._kept) >= MAX_KEPT:
+                    self._kept.clear()
+                self._kept[stream_id] = done.result()
+
+    async def _read(self, stream_id: str) -> Showcase:
+        read_at = time.monotonic()
+        rows = await self._graph.rows(
+            "serving/stream", timeout_s=SERVING_TIMEOUT_S, asked={"stream_id": stream_id}
+        )
+        if not rows:
+            raise NotFound(f"There is no stream {stream_id[:100]}.")
+        row = rows[0]
+        return Showcase(
+            stream_id, row["streamer_id"], row["ended_ms"] >= 0, tuple(row["product_ids"]), read_at
+        )
