@@ -34,7 +34,7 @@ check: sync ## format, lint, types, architecture and the fast tests
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest -q $(TEST_PROCESSES) -m 'not slow and not bench' tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
+	$(RUN) pytest -q $(TEST_PROCESSES) -m fast tests/unit tests/test_layout.py tests/test_readme.py $(ARGS)
 
 format: sync ## let ruff format and mend what it can
 	$(RUN) ruff format .

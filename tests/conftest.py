@@ -35,6 +35,8 @@ hypothesis.settings.load_profile("lsec")
 
 GROUPS = {"faults": "faults", "contract": "stack", "e2e": "e2e", "integration": "stack"}
 """By folder. Tests of one group share their stacks, so they run in one process where several run tests."""
+CHECKED = {"unit", "test_layout.py", "test_readme.py"}
+"""Where the fast tests are."""
 LONERS = {"integration/test_backup.py", "integration/test_local_stack.py"}
 """Tests that start stacks of their own."""
 
@@ -51,6 +53,15 @@ class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
     """Tell pytest-xdist which tests belong together."""
     return ByStack(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` runs, so that a gate which has run it can leave it out of the rest."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        is_slow = any(item.get_closest_marker(name) for name in ("slow", "bench"))
+        if folder in CHECKED and not is_slow:
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session")

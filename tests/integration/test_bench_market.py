@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import neo4j
+import pytest
 
 from bench.market_graph import import_market
 from bench.market_rows import market_rows
@@ -23,6 +24,7 @@ RETURN [type(r)] AS of, name, valueType(r[name]) AS type
 """
 
 
+@pytest.mark.bench
 def test_an_imported_market_is_the_one_that_the_ingester_writes(stack: IngestStack, tmp_path: Path) -> None:
     stack.append(list(simulate(SMALL)))
     stack.drain()

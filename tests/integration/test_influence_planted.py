@@ -116,6 +116,7 @@ def test_of_a_confounded_market_lift_holds_the_truth_where_last_touch_does_not(
     assert np.all(truth.num_incremental_kept[truth.effect < 0] < 0)
 
 
+@pytest.mark.bench
 def test_where_watching_is_by_lot_removal_effects_rank_the_planted_streamers(
     load: Callable[[Market], None], stack_settings: Settings
 ) -> None:

@@ -66,6 +66,7 @@ DESCRIPTION = (
     "Send an API key as `Authorization: Bearer lsec_…`; errors are `application/problem+json`."
 )
 CANCEL_AGAIN_S = 0.1
+LAST_TURNS_S = 0.01
 EXIT_LOOP_ENDED = 70
 """The exit status of a process one of whose background loops has ended: EX_SOFTWARE."""
 
@@ -134,13 +135,17 @@ def create_app(settings: Settings | None = None, *, counters: Path | None = None
 async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Everything that a process of the API holds; it opens while any of its services is still down."""
     async with contextlib.AsyncExitStack() as stack:
+        # The last of all: a connection that was given up while it was opened closes in a later turn.
+        stack.push_async_callback(asyncio.sleep, LAST_TURNS_S)
         ledger = await stack.enter_async_context(open_ledger(settings))
         log_client = await stack.enter_async_context(open_log(settings))
         driver = await stack.enter_async_context(open_graph(settings))
         graph = Graph(driver)
         sender = stack.enter_context(make_sender(settings))
         event_log = EventLog(log_client, settings)
-        shoppers, streams, streamers = Shoppers(graph), Streams(graph), Streamers(graph)
+        erasure_store = ErasureStore(ledger, event_log, settings)
+        shoppers = Shoppers(graph, leaving=lambda: erasure_store.leaving)
+        streams, streamers = Streams(graph), Streamers(graph)
         stack.push_async_callback(streamers.close)
         stack.push_async_callback(streams.close)
         stack.push_async_callback(shoppers.close)
@@ -154,7 +159,6 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             prepare=(shoppers.prepare, explainer.prepare),
         )
         follower = ReleaseFollower(graph, settings, serve=market.serve, tell=market.graph_answers)
-        erasure_store = ErasureStore(ledger, event_log, settings)
         statements = CypherStore(driver, log_client, ledger, erasure_store, settings)
         stack.push_async_callback(statements.close)
         live_feed = LiveFeed(log_client, settings, leaving=lambda: erasure_store.leaving)

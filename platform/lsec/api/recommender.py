@@ -22,6 +22,8 @@ from lsec.serving.wish import Pick, Wish
 
 MAX_POPULAR = 1000
 POPULAR_CACHE_S = 10.0
+RETRY_S = 1.0
+"""The graph is not asked for the popular products again so soon after it has failed."""
 UNKNOWN = Known(None, None)
 MANY_ROWS = 5_000
 """From so many products to choose from, the scores are made outside the event loop."""
@@ -90,9 +92,6 @@ class Recommender:
             known, is_current = await self._shoppers.known(user_id, shelf)
             if not is_current:
                 degraded.add("user")
-            if known.shopper is None and user_id in self._erasures.leaving:
-                # The artifact may hold them still: only what the graph has now is theirs.
-                known = UNKNOWN
         picks = await self._picks(wish, shelf, known, degraded)
         return await self._told(user_id, shelf, wish, picks, degraded, explain=explain)
 
@@ -103,7 +102,9 @@ class Recommender:
         shelf, degraded = self._market.shelf, set(self._market.away)
         if stream_id:
             wish = await self._showcased(wish, stream_id, shelf, degraded)
-        known = await self._shoppers.visitor(shopper, shelf)
+        known, is_current = await self._shoppers.visitor(shopper, shelf)
+        if not is_current:
+            degraded.add("user")
         picks = await self._picks(wish, shelf, known, degraded)
         return await self._told("", shelf, wish, picks, degraded, explain=explain)
 
@@ -146,6 +147,7 @@ class Recommender:
                     "recommendations/popular", timeout_s=SERVING_TIMEOUT_S, limit=MAX_POPULAR
                 )
             except (DriverError, Neo4jError):
+                self._popular_until = time.monotonic() + RETRY_S
                 if not self._popular:
                     # Without a release, and nothing ever read, there is nothing to answer from.
                     raise

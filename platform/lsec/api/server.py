@@ -56,7 +56,7 @@ class Processes:
         self._serve = serve
         self._counters = counters
         self._started_at: dict[int, float] = {}
-        self._ends: deque[float] = deque(maxlen=MAX_ENDS)
+        self._ends: deque[float] = deque(maxlen=MAX_ENDS * num)
         # Closed by the kernel however this process ends, which is how its children learn of it.
         self._life, self._hold = os.pipe()
 
@@ -108,7 +108,9 @@ class Processes:
         ended = []
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                ended.append((found[0], os.waitstatus_to_exitcode(found[1])))
+                # As a container's first process this one is given children that it did not start.
+                if found[0] in self._started_at:
+                    ended.append((found[0], os.waitstatus_to_exitcode(found[1])))
         return ended
 
     def _goes_on_after(self, pid: int, status: int) -> bool:
@@ -122,8 +124,8 @@ class Processes:
         self._ends.append(time.monotonic())
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         log.error("process %d of the API ended with %s after %.1f s", pid, how, lived_s)
-        if len(self._ends) == MAX_ENDS and self._ends[-1] - self._ends[0] < ENDS_WINDOW_S:
-            log.critical("%d processes have ended within %.0f s", MAX_ENDS, ENDS_WINDOW_S)
+        if len(self._ends) == self._ends.maxlen and self._ends[-1] - self._ends[0] < ENDS_WINDOW_S:
+            log.critical("%d processes have ended within %.0f s", len(self._ends), ENDS_WINDOW_S)
             return False
         if lived_s < SHORT_LIFE_S:
             time.sleep(PAUSE_S)

@@ -61,7 +61,8 @@ def answer(
     if ranking is not None:
         rows, scores = _ranked(wish, shelf, ranking, only, shopper, bought)
         chosen.take(rows, scores, ranking.source)
-    if len(chosen.picks) < wish.k:
+    # The user's own ranking has all of what there is to choose from, if that is narrow.
+    if len(chosen.picks) < wish.k and (ranking is None or only is None):
         for rows, source in _fillers(wish, shelf, shopper, only, popular):
             chosen.take(rows, None, source)
             if len(chosen.picks) >= wish.k:

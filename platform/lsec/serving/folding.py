@@ -40,7 +40,7 @@ def folded_in(shopper: Shopper, shelf: Shelf, fold_in: FoldIn) -> Ranking | None
     bought = _released(catalog.rows(shopper.bought), catalog.num_released)
     viewed = _released(catalog.rows(shopper.viewed), catalog.num_released)
     followed = artifact.streamers.rows(_liked(shopper.followed, shopper.watched))
-    vector = fold_in.user_vector(bought, followed[followed >= 0], viewed=np.setdiff1d(viewed, bought))
+    vector = fold_in.user_vector(bought, followed[followed >= 0], viewed=viewed)
     if not vector.any():
         return None
     rows, scores = artifact.top(vector, NUM_RANKED, bought)

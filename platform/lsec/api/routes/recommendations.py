@@ -1,5 +1,6 @@
 """What a user should see: for one, for many, and for a visitor who has no id."""
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -131,12 +132,15 @@ async def get_recommendations(
 )
 async def post_batch(services: ServicesDep, body: BatchIn) -> Response:
     """Answer for up to 1,000 users as for each of them alone, such as for a mailing."""
-    found = [
-        await services.recommender.recommend(
-            user_id, body.wish, stream_id=body.stream_id, explain=body.explain
+    found = []
+    for user_id in body.user_ids:
+        found.append(
+            await services.recommender.recommend(
+                user_id, body.wish, stream_id=body.stream_id, explain=body.explain
+            )
         )
-        for user_id in body.user_ids
-    ]
+        # Others are answered in between.
+        await asyncio.sleep(0)
     degraded = sorted({name for each in found for name in each.degraded})
     return products_response({"recommendations": [each.body for each in found]}, tuple(degraded))
 

@@ -45,6 +45,7 @@ class ReleaseFollower:
         self._artifacts_path = settings.artifacts_path
         self._last_served = settings.data_dir / LAST_SERVED
         self._complained_of: set[str] = set()
+        self._refused: tuple[str, FileMark | None] | None = None
         self._current_mark: FileMark | None = None
         self.current: Artifact | None = None
         """The artifact of the release that requests are answered from."""
@@ -88,28 +89,30 @@ class ReleaseFollower:
     async def _serve(self, release_id: str) -> None:
         mark = await asyncio.to_thread(self._mark, release_id)
         is_other = self.current is None or self.current.manifest.release_id != release_id
-        if is_other or mark not in (None, self._current_mark):
+        if (is_other or mark not in (None, self._current_mark)) and (release_id, mark) != self._refused:
             try:
-                artifact, self._current_mark = await asyncio.to_thread(self._open, release_id)
+                artifact, opened_mark = await asyncio.to_thread(self._open, release_id)
                 await self._make_ready(artifact)
-                self.current = artifact
+                self.current, self._current_mark = artifact, opened_mark
                 await asyncio.to_thread(self._remember, release_id)
                 log.info("serving release %s", release_id)
             except (ArtifactError, OSError):
+                # One that is there is not read again until it is another one: that takes all cores.
+                self._refused = (release_id, mark) if mark is not None else None
                 if release_id not in self._complained_of:
                     log.exception("release %s is active, but cannot be served", release_id)
                     self._complained_of.add(release_id)
 
     async def _serve_last(self) -> None:
         """Serve what the graph showed when it was last asked, until it can be asked again."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             last = await asyncio.to_thread(self._last_served.read_text)
             await self._serve(last.strip())
 
     def _remember(self, release_id: str) -> None:
         path = self._last_served
         # The folder may be read only.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             if not path.exists() or path.read_text() != release_id:
                 part = path.with_name(f"{LAST_SERVED}.{os.getpid()}")
                 part.write_text(release_id)

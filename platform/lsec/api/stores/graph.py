@@ -1,5 +1,6 @@
 """Read queries on the graph, by name: read access mode, typed parameters, a timeout."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -11,6 +12,8 @@ from lsec.core.settings import Settings
 
 SERVING_TIMEOUT_S = 2.0
 ANALYSIS_TIMEOUT_S = 30.0
+LATE_S = 1.0
+"""An answer may be so much later than the time that the server has for it."""
 
 
 def open_graph(settings: Settings) -> neo4j.AsyncDriver:
@@ -52,9 +55,14 @@ class Graph:
         assert query.mode == "read"
         statement = neo4j.Query(query.text, timeout=timeout_s)
         try:
-            return await self._run(statement, parameters)
-        except (ServiceUnavailable, SessionExpired):
-            return await self._run(statement, parameters)
+            # The server's own timeout is of no use while it is frozen or cannot be reached.
+            async with asyncio.timeout(timeout_s + LATE_S):
+                try:
+                    return await self._run(statement, parameters)
+                except (ServiceUnavailable, SessionExpired):
+                    return await self._run(statement, parameters)
+        except TimeoutError as error:
+            raise ServiceUnavailable("Neo4j does not answer.") from error
 
     async def _run(self, statement: neo4j.Query, parameters: dict[str, Any]) -> list[neo4j.Record]:
         # An auto-commit transaction takes one round trip, where a managed one takes three.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
 import redis.asyncio
 from neo4j.exceptions import DriverError, Neo4jError
 from redis.exceptions import RedisError
@@ -31,7 +32,7 @@ CHANGES_PER_TURN = 1_000
 BLOCK_MS = 500
 RETRY_S = 0.5
 MAX_SILENCE_S = 120.0
-"""After so long without the log's server its stream of changes may have been cut: all is read anew."""
+"""After so long without its stream of changes, that may have been cut: all is read anew."""
 IS_HIDDEN, IS_OUT = 1, 2
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Market:
                 if isinstance(error, (RedisError, OSError)):
                     self._is_away("log", True)
                 log.debug("the changes cannot be followed", exc_info=True)
+                self.shelf.catalog.expire(_now_ms())
                 await asyncio.sleep(RETRY_S)
 
     async def _follow_on(self) -> None:
@@ -102,7 +104,7 @@ class Market:
         epochs = await self._epochs()
         places = await self._ends()
         await self._read_products()
-        self._shoppers.begin(self.shelf)
+        self._shoppers.begin(self.shelf, is_same_graph=False)
         self._is_away("log", False)
         heard_at = time.monotonic()
         while time.monotonic() - heard_at < MAX_SILENCE_S:
@@ -113,7 +115,7 @@ class Market:
                 self.shelf.catalog.expire(_now_ms())
                 for name, entries in news:
                     for place, entry in entries:
-                        await self._take(decode_changes(entry[b"c"]))
+                        await self._take(_changes(entry))
                         places[name] = place
             except (RedisError, OSError, DriverError, Neo4jError) as error:
                 if isinstance(error, (RedisError, OSError)):
@@ -121,6 +123,8 @@ class Market:
                 self.shelf.catalog.expire(_now_ms())
                 await asyncio.sleep(RETRY_S)
             else:
+                if time.monotonic() - heard_at > MAX_SILENCE_S:
+                    return
                 self._is_away("log", False)
                 heard_at = time.monotonic()
 
@@ -194,6 +198,15 @@ def product_states(lists: dict[str, list[Any]]) -> list[ProductState]:
         )
         for product_id, faults, expires_ms, categories, sellers in zip(*columns, strict=True)
     ]
+
+
+def _changes(entry: dict[bytes, bytes]) -> list[tuple[str, str]]:
+    """What an entry says; nothing if it is damaged, which must not end the process again and again."""
+    try:
+        return decode_changes(entry[b"c"])
+    except (KeyError, ValueError, msgspec.MsgspecError):
+        log.exception("an entry of the stream of changes cannot be read")
+        return []
 
 
 def _now_ms() -> int:

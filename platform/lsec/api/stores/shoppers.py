@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -67,12 +68,16 @@ class Heard:
 class Shoppers:
     """The changed users of this process."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, leaving: Callable[[], Collection[str]] = frozenset) -> None:
         self._graph = graph
+        self._leaving = leaving
         self._shelf: Shelf | None = None
         self._fold_in: FoldIn | None = None
         self._folding = asyncio.Lock()
+        self._num_visitors = 0
         self._held: OrderedDict[str, Known] = OrderedDict()
+        self._before: dict[str, Shopper] = {}
+        """The states that were held when a release was swapped in, for those who are not read anew yet."""
         self._loading: dict[str, asyncio.Task[Known]] = {}
         self._tasks: set[asyncio.Task[Known]] = set()
         """Those in `_loading`, and those whose user has changed since they began."""
@@ -80,8 +85,15 @@ class Shoppers:
         self._is_clean: NDArray[np.bool_] = np.zeros(0, bool)
         self._begun = asyncio.Event()
 
-    def begin(self, shelf: Shelf) -> None:
-        """Begin anew with a release: of nobody is it known that its slate is enough."""
+    def begin(self, shelf: Shelf, *, is_same_graph: bool = True) -> None:
+        """Begin anew with a release: of nobody is it known that its slate is enough.
+
+        What users were known to have done is kept until they are read again, unless it is another graph.
+        """
+        held = {user_id: known.shopper for user_id, known in self._held.items() if known.shopper is not None}
+        self._before = self._before | held if is_same_graph else {}
+        if len(self._before) > MAX_HELD:
+            self._before = held
         self._shelf = shelf
         self._fold_in = None
         self._held.clear()
@@ -108,10 +120,16 @@ class Shoppers:
         )
 
     async def known(self, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
-        """What is known of a user, and whether that is up to date."""
+        """What is known of a user, and whether that is up to date.
+
+        Of one who is to be forgotten only what the graph has at this moment: what was read before, and the
+        artifact, may hold what was erased.
+        """
+        if user_id in self._leaving():
+            return await self._as_the_graph_has_it(user_id, shelf)
         if shelf is not self._shelf:
             # A release was swapped in since the request began: it is answered from the one it began with.
-            return of_release(user_id, shelf), False
+            return self._known_before(user_id, shelf), False
         held = self._held.get(user_id)
         if held is not None and not held.is_stale:
             self._held.move_to_end(user_id)
@@ -125,22 +143,47 @@ class Shoppers:
         if task is not None and len(self._loading) <= MAX_WAITED_FOR:
             await asyncio.wait([task], timeout=WAIT_S)
         if shelf is not self._shelf:
-            return of_release(user_id, shelf), False
+            return self._known_before(user_id, shelf), False
         if task is not None and task.done() and not task.cancelled() and task.exception() is None:
             return task.result(), True
-        return held or of_release(user_id, shelf), False
+        return held or self._known_before(user_id, shelf), False
+
+    async def _as_the_graph_has_it(self, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
+        for known in (self._held, self._before, self._loading):
+            known.pop(user_id, None)
+        task = self._load(user_id) if shelf is self._shelf else None
+        if task is not None:
+            await asyncio.wait([task], timeout=WAIT_S)
+            if task.done() and not task.cancelled() and task.exception() is None and shelf is self._shelf:
+                return task.result(), True
+        return Known(None, None), False
+
+    def _known_before(self, user_id: str, shelf: Shelf) -> Known:
+        """What was last known of a user beside the release's slate."""
+        shopper = self._before.get(user_id)
+        if shopper is None:
+            return of_release(user_id, shelf)
+        slate = of_slate(user_id, shelf) if shopper.has_slate else None
+        return Known(shopper, slate, shelf.catalog.rows(shopper.bought), is_stale=True)
 
     async def close(self) -> None:
         """Wait for what is being read."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def visitor(self, shopper: Shopper, shelf: Shelf) -> Known:
-        """What follows from what an anonymous visitor did; nothing of it is kept."""
+    async def visitor(self, shopper: Shopper, shelf: Shelf) -> tuple[Known, bool]:
+        """What follows from what an anonymous visitor did, and whether all does; nothing of it is kept."""
         bought = shelf.catalog.rows(shopper.bought)
         if shelf is not self._shelf or shelf.artifact is None or not shopper.has_taste:
-            return Known(shopper, None, bought)
-        async with self._folding:
-            return Known(shopper, await asyncio.to_thread(self._folded_in, shopper, shelf), bought)
+            return Known(shopper, None, bought), shelf.artifact is None or not shopper.has_taste
+        if self._num_visitors >= MAX_WAITED_FOR:
+            return Known(shopper, None, bought), False
+        self._num_visitors += 1
+        try:
+            async with self._folding:
+                ranking = await asyncio.to_thread(self._folded_in, shopper, shelf)
+        finally:
+            self._num_visitors -= 1
+        return Known(shopper, ranking, bought), True
 
     def _load(self, user_id: str) -> asyncio.Task[Known] | None:
         if len(self._loading) >= MAX_LOADING:
@@ -161,6 +204,7 @@ class Shoppers:
             return
         if is_last:
             self._held[user_id] = done.result()
+            self._before.pop(user_id, None)
             self._held.move_to_end(user_id)
             while len(self._held) > MAX_HELD:
                 self._held.popitem(last=False)
