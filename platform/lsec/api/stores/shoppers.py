@@ -10,21 +10,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from neo4j.exceptions import DriverError, Neo4jError
 from numpy.typing import NDArray
 
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
+from lsec.api.stores.settled_users import settled_users, since_ms
 from lsec.core.artifact import Artifact
-from lsec.core.event_log import entry_id_ms
 from lsec.core.fold_in import FoldIn
 from lsec.serving.answer import Ranking
-from lsec.serving.catalog import places_of
 from lsec.serving.folding import folded_in, of_row, of_slate
 from lsec.serving.shelf import Shelf
-from lsec.serving.shopper import FATIGUE_DAYS, Shopper
+from lsec.serving.shopper import Shopper
 from lsec.serving.tags import NO_ROWS, Rows
 
 MAX_HELD = 50_000
@@ -35,9 +33,6 @@ MAX_WAITED_FOR = 8
 """While more states than these are being made, requests do not wait."""
 MAX_LOADING = 64
 """While so many are being made, no further one is begun."""
-USERS_PER_READ = 2_000
-CLOCKS_MS = 60_000
-"""An event may say an earlier time than that of its arrival, by as much at least."""
 RETRY_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -122,8 +117,7 @@ class Shoppers:
     async def known(self, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
         """What is known of a user, and whether that is up to date.
 
-        Of one who is to be forgotten only what the graph has at this moment: what was read before, and the
-        artifact, may hold what was erased.
+        Of one who is to be forgotten it is what the graph has now: all else may hold what was erased.
         """
         if user_id in self._leaving():
             return await self._as_the_graph_has_it(user_id, shelf)
@@ -280,34 +274,18 @@ class Shoppers:
 
     async def _look_through(self, shelf: Shelf, artifact: Artifact) -> None:
         """Read for whom the slate is enough; whoever changes from now on is heard of."""
-        last = (await self._graph.rows("serving/last_index", timeout_s=SERVING_TIMEOUT_S))[0]["users"]
-        shown_since = datetime.now(UTC).date() - timedelta(days=FATIGUE_DAYS)
         since = since_ms(artifact)
         heard = {user_id: each for user_id, each in self._heard_of.items() if each.at_ms >= since}
-        for start in range(0, last + 1, USERS_PER_READ):
-            lists = await self._graph.lists(
-                "serving/settled_users",
-                timeout_s=ANALYSIS_TIMEOUT_S,
-                asked={
-                    "start": start,
-                    "stop": start + USERS_PER_READ,
-                    "release_id": artifact.manifest.release_id,
-                    "seqs": [position["seq"] for position in artifact.manifest.positions or []],
-                    "since_ms": since,
-                    "shown_since": shown_since,
-                },
-            )
+        async for clean, tastes in settled_users(self._graph, artifact):
             if self._shelf is not shelf:
                 return
-            rows = places_of(artifact.users, np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
-            self._is_clean[rows[rows >= 0]] = True
-            heard |= dict.fromkeys(lists["tastes"], Heard(int(time.time() * 1000), has_new_taste=True))
+            self._is_clean[clean] = True
+            heard |= dict.fromkeys(tastes, Heard(int(time.time() * 1000), has_new_taste=True))
         # What was heard of while the graph was read goes before it.
         self._heard_of = heard | {
             user_id: each for user_id, each in self._heard_of.items() if each.at_ms >= since
         }
-        num_clean = np.count_nonzero(self._is_clean)
-        log.info("%d users are as release %s knows them", num_clean, artifact.manifest.release_id)
+        log.info("%d users are as %s knows them", self._is_clean.sum(), artifact.manifest.release_id)
 
 
 def of_release(user_id: str, shelf: Shelf) -> Known:
@@ -320,11 +298,3 @@ def of_release_row(row: int, shelf: Shelf) -> Known:
     """What the release alone knows of the user in a row."""
     assert shelf.artifact is not None
     return Known(None, of_row(row, shelf), shelf.artifact.bought(row))
-
-
-def since_ms(artifact: Artifact) -> int:
-    """From when on, in ms since 1970, what users do may be missing from the release's snapshot."""
-    positions = artifact.manifest.positions or []
-    if positions:
-        return min(entry_id_ms(position["position"]) for position in positions) - CLOCKS_MS
-    return int(datetime.fromisoformat(artifact.manifest.created_at).timestamp() * 1000)

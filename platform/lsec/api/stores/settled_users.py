@@ -1,0 +1,45 @@
+"""For whom a release's slate is enough: one look through the graph, a part of the users at a time."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
+from lsec.core.artifact import Artifact
+from lsec.core.event_log import entry_id_ms
+from lsec.serving.catalog import places_of
+from lsec.serving.shopper import FATIGUE_DAYS
+from lsec.serving.tags import Rows
+
+USERS_PER_READ = 2_000
+CLOCKS_MS = 60_000
+"""An event may say an earlier time than that of its arrival, by as much at least."""
+
+
+async def settled_users(graph: Graph, artifact: Artifact) -> AsyncGenerator[tuple[Rows, list[str]], None]:
+    """Of each part the artifact's rows of users for whom it is enough, and who has a newer taste."""
+    last = (await graph.rows("serving/last_index", timeout_s=SERVING_TIMEOUT_S))[0]["users"]
+    for start in range(0, last + 1, USERS_PER_READ):
+        lists = await graph.lists(
+            "serving/settled_users",
+            timeout_s=ANALYSIS_TIMEOUT_S,
+            asked={
+                "start": start,
+                "stop": start + USERS_PER_READ,
+                "release_id": artifact.manifest.release_id,
+                "seqs": [position["seq"] for position in artifact.manifest.positions or []],
+                "since_ms": since_ms(artifact),
+                "shown_since": datetime.now(UTC).date() - timedelta(days=FATIGUE_DAYS),
+            },
+        )
+        rows = places_of(artifact.users, np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
+        yield rows[rows >= 0], lists["tastes"]
+
+
+def since_ms(artifact: Artifact) -> int:
+    """From when on, in ms since 1970, what users do may be missing from the release's snapshot."""
+    positions = artifact.manifest.positions or []
+    if positions:
+        return min(entry_id_ms(position["position"]) for position in positions) - CLOCKS_MS
+    return int(datetime.fromisoformat(artifact.manifest.created_at).timestamp() * 1000)
