@@ -1,4 +1,4 @@
-"""A release's artifact in memory, as a benchmark wants it, without a training's folder."""
+"""A release's artifact in memory, as benchmarks and tests want it, without a training's folder."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,7 +8,7 @@ import neo4j
 import numpy as np
 from numpy.typing import NDArray
 
-from lsec.core.artifact import ARTIFACT_VERSION, Manifest
+from bench.memory_release import manifest
 from workers.publish import active_release, flip
 from workers.training.artifact_files import write_arrays, write_manifest
 
@@ -53,29 +53,16 @@ def write_artifact(
     }
     counts = {"users": len(slates), "products": len(products), "streamers": 1}
     counts["buys"] = sum(map(len, buys))
-    write_manifest(folder, _manifest(folder.name, counts, write_arrays(folder, arrays), positions))
-
-
-def _manifest(
-    release_id: str, counts: dict[str, int], files: dict[str, str], positions: Sequence[Mapping[str, Any]]
-) -> Manifest:
-    return Manifest(
-        version=ARTIFACT_VERSION,
-        release_id=release_id,
-        training_id=f"trn_{release_id}",
-        model="cosine-gcn",
-        scoring="cosine",
+    described = manifest(
+        release_id=folder.name,
+        training_id=f"trn_{folder.name}",
         temperature=0.1,
-        seed=0,
-        created_at="2026-01-01T00:00:00+00:00",
         hyperparameters={"view_edge": 0.3, "view_weight": 0.3},
-        metrics={},
         counts=counts,
-        snapshot_sha256="",
         positions=list(positions),
-        scope=None,
-        files=files,
+        files=write_arrays(folder, arrays),
     )
+    write_manifest(folder, described)
 
 
 def activate(driver: neo4j.Driver, release_id: str) -> None:

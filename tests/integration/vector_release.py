@@ -9,7 +9,8 @@ import neo4j
 import numpy as np
 from numpy.typing import NDArray
 
-from lsec.core.artifact import ARTIFACT_VERSION, Artifact, Manifest, open_artifact
+from bench.memory_release import manifest
+from lsec.core.artifact import Artifact, open_artifact
 from workers.publish import publish
 from workers.training.artifact_files import write_arrays, write_manifest
 
@@ -77,7 +78,15 @@ def write_release(folder: Path, sizes: Sizes, *, num_follows: int = 1) -> Artifa
     arrays["slates"], arrays["slate_scores"] = _slates(all_scores(arrays), buys)
     counts = {"users": sizes.users, "products": sizes.products, "streamers": sizes.streamers}
     counts |= {"buys": sum(map(len, buys)), "follows": num_follows}
-    write_manifest(folder, _manifest(folder.name, counts, write_arrays(folder, arrays)))
+    described = manifest(
+        release_id=folder.name,
+        training_id=f"trn_{folder.name}",
+        temperature=TEMPERATURE,
+        hyperparameters={"follow_weight": 0.2},
+        counts=counts,
+        files=write_arrays(folder, arrays),
+    )
+    write_manifest(folder, described)
     return open_artifact(folder)
 
 
@@ -114,23 +123,3 @@ def _slates(
             order = [row for row in np.argsort(-scores[user], kind="stable") if row not in bought]
             rows[user], slate_scores[user] = order[:SLATE_LENGTH], scores[user, order[:SLATE_LENGTH]]
     return rows, slate_scores
-
-
-def _manifest(release_id: str, counts: dict[str, int], files: dict[str, str]) -> Manifest:
-    return Manifest(
-        version=ARTIFACT_VERSION,
-        release_id=release_id,
-        training_id=f"trn_{release_id}",
-        model="cosine-gcn",
-        scoring="cosine",
-        temperature=TEMPERATURE,
-        seed=0,
-        created_at="2026-01-01T00:00:00+00:00",
-        hyperparameters={"follow_weight": 0.2},
-        metrics={},
-        counts=counts,
-        snapshot_sha256="",
-        positions=[],
-        scope=None,
-        files=files,
-    )

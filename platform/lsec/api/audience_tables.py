@@ -8,15 +8,16 @@ import numpy as np
 
 from graph_schema.events import epoch_ms
 from lsec.api.dependencies import FIRST_MOMENT, Services, invalid
+from lsec.api.stores.active_release import active_release
 from lsec.api.stores.audiences import (
     AUDIENCES,
-    active_release,
     audience_pairs,
     following_of,
     members_of,
     purchases_beside,
     streamer_vectors,
 )
+from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S
 from lsec.api.stores.touches import Streamers, num_users
 from lsec.api.tables import Row, duration_of
 from lsec.influence.audience import (
@@ -78,7 +79,7 @@ async def _nearest(
 
 
 async def _nearest_by_embedding(services: Services, streamers: Streamers, streamer_id: str) -> Answer:
-    release_id = await active_release(services.graph)
+    release_id = await active_release(services.graph, timeout_s=ANALYSIS_TIMEOUT_S)
     if release_id is None:
         return [], {"release_id": None, "reasons": [NO_RELEASE]}
     ids, vectors = await streamer_vectors(services.graph, release_id)

@@ -37,6 +37,8 @@ from lsec.core.settings import Settings
 
 ID_PATTERN = r"^[^\s\x00-\x1f\x7f]+$"
 """An id of the graph: no white space, no control characters."""
+OPTIONAL_ID_PATTERN = r"^[^\s\x00-\x1f\x7f]*$"
+"""The same, or nothing."""
 LEDGER_ID_PATTERN = r"^[A-Za-z0-9_-]{1,32}$"
 MAX_SHOWN = 100
 """Characters of a name of the caller's that an answer repeats."""

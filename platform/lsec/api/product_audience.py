@@ -5,10 +5,10 @@ from typing import Any
 
 from neo4j.exceptions import DriverError, Neo4jError
 
-from lsec.api.dependencies import MAX_SHOWN, Services
+from lsec.api.dependencies import Services
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S
+from lsec.api.wishes import product_row
 from lsec.core.artifact import Artifact
-from lsec.core.errors import NotFound
 from lsec.serving.product_audience import Appeal, appeal_of, ranked_users
 from lsec.serving.shelf import Shelf
 
@@ -27,9 +27,7 @@ async def audience_of(
     """
     shelf = services.market.shelf
     degraded = set(services.market.away)
-    row = shelf.catalog.row(product_id)
-    if row is None and shelf.catalog.is_read:
-        raise NotFound(f"There is no product {product_id[:MAX_SHOWN]}.")
+    row = product_row(shelf, product_id)
     users: list[User] = []
     source = "none"
     appeal = None if row is None else await asyncio.to_thread(appeal_of, shelf, row)

@@ -114,11 +114,11 @@ def popular_in(category_id: str) -> dict[str, Any]:
 
 def reason_of(user_id: str, row: dict[str, Any]) -> dict[str, Any]:
     """The Reason that a row of the query stands for, without the id of the user alike."""
-    user, product = {"label": "User", "id": user_id}, _node("Product", row["product_id"], row["name"])
+    user, product = {"label": "User", "id": user_id}, node("Product", row["product_id"], row["name"])
     if row["followed"]:
         return {
             "kind": "followed_streamers",
-            "text": f"Sold by {_listed(row['followed'])}, whom you follow",
+            "text": f"Sold by {listed(row['followed'])}, whom you follow",
             "streamers": [streamer["id"] for streamer in row["followed"]],
             "path": _through_streamers(user, "FOLLOWS", row["followed"], product),
         }
@@ -126,7 +126,7 @@ def reason_of(user_id: str, row: dict[str, Any]) -> dict[str, Any]:
         minutes = sum(streamer["seconds"] for streamer in row["watched"]) // 60
         return {
             "kind": "watched_streamers",
-            "text": f"Sold by {_listed(row['watched'])}, whom you watched{_duration(minutes)}",
+            "text": f"Sold by {listed(row['watched'])}, whom you watched{duration(minutes)}",
             "streamers": [streamer["id"] for streamer in row["watched"]],
             "minutes": minutes,
             "path": _through_streamers(user, "WATCHED", row["watched"], product),
@@ -138,7 +138,7 @@ def reason_of(user_id: str, row: dict[str, Any]) -> dict[str, Any]:
         "text": f"Bought by at least {users} who bought what you bought, such as {_name(alike)}",
         "num_users": alike["num_users"],
         "path": {
-            "nodes": [user, _node("Product", alike["id"], alike["name"]), {"label": "User"}, product],
+            "nodes": [user, node("Product", alike["id"], alike["name"]), {"label": "User"}, product],
             "relationships": [_bought(0, 1), _bought(2, 1), _bought(2, 3)],
         },
     }
@@ -151,7 +151,7 @@ def _through_streamers(
     last = len(streamers) + 1
     places = range(1, last)
     return {
-        "nodes": [user, *(_node("Streamer", found["id"], found["name"]) for found in streamers), product],
+        "nodes": [user, *(node("Streamer", found["id"], found["name"]) for found in streamers), product],
         "relationships": [{"type": kind, "from": 0, "to": place} for place in places]
         + [{"type": "SELLS", "from": place, "to": last} for place in places],
     }
@@ -161,12 +161,13 @@ def _bought(user: int, product: int) -> dict[str, Any]:
     return {"type": "BOUGHT", "from": user, "to": product}
 
 
-def _node(label: str, id_: str, name: str | None) -> dict[str, str]:
+def node(label: str, id_: str, name: str | None) -> dict[str, str]:
     """A node of a path; the name of a record, if there is one."""
     return {"label": label, "id": id_} | ({"name": name} if name else {})
 
 
-def _duration(minutes: int) -> str:
+def duration(minutes: int) -> str:
+    """For how long, as the end of a sentence; nothing for less than a minute."""
     return {0: "", 1: " for 1 minute"}.get(minutes, f" for {minutes} minutes")
 
 
@@ -175,6 +176,7 @@ def _name(found: dict[str, Any]) -> str:
     return name
 
 
-def _listed(streamers: Sequence[dict[str, Any]]) -> str:
-    *others, last = [_name(streamer) for streamer in streamers]
+def listed(found: Sequence[dict[str, Any]]) -> str:
+    """The names of records, or their ids, as a part of a sentence."""
+    *others, last = [_name(each) for each in found]
     return f"{', '.join(others)} and {last}" if others else last

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from neo4j.exceptions import DriverError, Neo4jError
@@ -13,7 +14,7 @@ from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
 from lsec.api.stores.market import Market
 from lsec.api.stores.shoppers import Known, Shoppers
-from lsec.api.stores.streams import Showcase, Streams
+from lsec.api.stores.streams import Streams
 from lsec.serving.answer import answer
 from lsec.serving.shelf import Shelf
 from lsec.serving.shopper import Shopper
@@ -72,11 +73,6 @@ class Recommender:
         self._popular: list[str] = []
         self._popular_until = 0.0
 
-    @property
-    def shelf(self) -> Shelf:
-        """The release and the products that are served now."""
-        return self._market.shelf
-
     async def recommend(
         self, user_id: str, wish: Wish, *, stream_id: str = "", explain: bool = False
     ) -> Recommendations:
@@ -84,33 +80,38 @@ class Recommender:
 
         NotFound for a stream that does not exist.
         """
-        shelf, degraded = self._market.shelf, set(self._market.away)
-        if stream_id:
-            wish = await self._showcased(wish, stream_id, shelf, degraded)
-        known = UNKNOWN
-        if user_id not in self._erasures.hidden:
-            known, is_current = await self._shoppers.known(user_id, shelf)
-            if not is_current:
-                degraded.add("user")
-        picks = await self._picks(wish, shelf, known, degraded)
-        return await self._told(user_id, shelf, wish, picks, degraded, explain=explain)
+
+        async def known(shelf: Shelf) -> tuple[Known, bool]:
+            if user_id in self._erasures.hidden:
+                return UNKNOWN, True
+            return await self._shoppers.known(user_id, shelf)
+
+        return await self._recommend(user_id, known, wish, stream_id=stream_id, explain=explain)
 
     async def recommend_to(
         self, shopper: Shopper, wish: Wish, *, stream_id: str = "", explain: bool = False
     ) -> Recommendations:
         """At most wish.k products for a visitor of whom only this is known, and nothing is kept."""
+        known = partial(self._shoppers.visitor, shopper)
+        return await self._recommend("", known, wish, stream_id=stream_id, explain=explain)
+
+    async def _recommend(
+        self,
+        user_id: str,
+        known_of: Callable[[Shelf], Awaitable[tuple[Known, bool]]],
+        wish: Wish,
+        *,
+        stream_id: str,
+        explain: bool,
+    ) -> Recommendations:
         shelf, degraded = self._market.shelf, set(self._market.away)
         if stream_id:
             wish = await self._showcased(wish, stream_id, shelf, degraded)
-        known, is_current = await self._shoppers.visitor(shopper, shelf)
+        known, is_current = await known_of(shelf)
         if not is_current:
             degraded.add("user")
         picks = await self._picks(wish, shelf, known, degraded)
-        return await self._told("", shelf, wish, picks, degraded, explain=explain)
-
-    async def showcase(self, stream_id: str) -> Showcase:
-        """The stream's showcase; NotFound for a stream that does not exist."""
-        return await self._streams.showcase(stream_id)
+        return await self._told(user_id, shelf, wish, picks, degraded, explain=explain)
 
     async def _showcased(self, wish: Wish, stream_id: str, shelf: Shelf, degraded: set[str]) -> Wish:
         """The wish for what the stream showcases; as it was while the graph cannot tell."""
@@ -147,10 +148,10 @@ class Recommender:
                     "recommendations/popular", timeout_s=SERVING_TIMEOUT_S, limit=MAX_POPULAR
                 )
             except (DriverError, Neo4jError):
-                self._popular_until = time.monotonic() + RETRY_S
                 if not self._popular:
                     # Without a release, and nothing ever read, there is nothing to answer from.
                     raise
+                self._popular_until = time.monotonic() + RETRY_S
                 degraded.add("graph")
             else:
                 self._popular = [row["product_id"] for row in rows]

@@ -8,9 +8,9 @@ import numpy as np
 from neo4j.exceptions import DriverError, Neo4jError
 from numpy.typing import NDArray
 
-from lsec.api.dependencies import MAX_SHOWN, Services
+from lsec.api.dependencies import Services
 from lsec.api.stores.graph import SERVING_TIMEOUT_S
-from lsec.core.errors import NotFound
+from lsec.api.wishes import product_row
 from lsec.serving.answer import only_rows
 from lsec.serving.likeness import nearest
 from lsec.serving.shelf import Shelf
@@ -35,9 +35,7 @@ async def similar_products(
     """
     shelf = services.market.shelf
     degraded = set(services.market.away)
-    row = shelf.catalog.row(product_id)
-    if row is None and shelf.catalog.is_read:
-        raise NotFound(f"There is no product {product_id[:MAX_SHOWN]}.")
+    row = product_row(shelf, product_id)
     choice = _Choice(shelf, wish, row)
     if row is not None and shelf.artifact is not None and row < shelf.catalog.num_released:
         await _take_similar(services, choice, row, product_id, degraded)

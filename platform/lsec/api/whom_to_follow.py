@@ -7,13 +7,12 @@ from neo4j.exceptions import DriverError, Neo4jError
 from pydantic import BaseModel, ConfigDict
 
 from lsec.api.dependencies import Services
-from lsec.api.reasons import Path
+from lsec.api.reasons import TASTE, Path, duration, listed, node
 from lsec.api.stores.graph import SERVING_TIMEOUT_S
 from lsec.serving.answer import Ranking
 from lsec.serving.shelf import Shelf
 from lsec.serving.whom_to_follow import knows_streamers, liked_streamers, sellers_of_ranking
 
-TASTE = {"kind": "taste", "text": "Chosen to fit your taste"}
 MOST_FOLLOWED = {"kind": "popular", "text": "One of the most followed"}
 SPARE = 50
 """So many more than are asked for are looked at, as some may be gone."""
@@ -143,35 +142,24 @@ async def _reasons(
 
 def reason_of(user_id: str, row: dict[str, Any]) -> dict[str, Any]:
     """The StreamerReason, as JSON, that a row of `serving/paths_to_streamers` stands for."""
-    user, streamer = {"label": "User", "id": user_id}, _node("Streamer", row["streamer_id"], row["name"])
+    user, streamer = {"label": "User", "id": user_id}, node("Streamer", row["streamer_id"], row["name"])
     products = row["products"]
     if products:
-        names = [product["name"] or product["id"] for product in products]
         places = range(1, len(products) + 1)
         return {
             "kind": "sells_bought",
-            "text": f"Sells {_listed(names)}, which you bought",
+            "text": f"Sells {listed(products)}, which you bought",
             "products": [product["id"] for product in products],
             "path": {
-                "nodes": [user, *(_node("Product", p["id"], p["name"]) for p in products), streamer],
+                "nodes": [user, *(node("Product", p["id"], p["name"]) for p in products), streamer],
                 "relationships": [{"type": "BOUGHT", "from": 0, "to": place} for place in places]
                 + [{"type": "SELLS", "from": len(products) + 1, "to": place} for place in places],
             },
         }
     minutes = row["seconds"] // 60
-    duration = "" if not minutes else f" for {minutes} minute{'s' if minutes > 1 else ''}"
     return {
         "kind": "watched",
-        "text": f"You watched {row['name'] or row['streamer_id']}{duration}",
+        "text": f"You watched {row['name'] or row['streamer_id']}{duration(minutes)}",
         "minutes": minutes,
         "path": {"nodes": [user, streamer], "relationships": [{"type": "WATCHED", "from": 0, "to": 1}]},
     }
-
-
-def _node(label: str, id_: str, name: str | None) -> dict[str, str]:
-    return {"label": label, "id": id_} | ({"name": name} if name else {})
-
-
-def _listed(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last

@@ -1,4 +1,4 @@
-"""What every request for products may ask, and how its answer is sent."""
+"""What requests for products may ask and name, and how their answers are sent."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,9 +7,11 @@ from fastapi import Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.api.dependencies import ID_PATTERN
+from lsec.api.dependencies import ID_PATTERN, MAX_SHOWN, OPTIONAL_ID_PATTERN
 from lsec.api.reasons import Reason
 from lsec.api.recommender import Recommendations
+from lsec.core.errors import NotFound
+from lsec.serving.shelf import Shelf
 from lsec.serving.wish import Wish
 
 MAX_K = 100
@@ -18,7 +20,13 @@ DEGRADED_HEADER = "X-LSEC-Degraded"
 """Names what was away: `graph`, `log`, or `user` where the user's latest events are not in the answer."""
 
 Id = Annotated[str, Query(max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
-OptionalId = Annotated[str, Query(max_length=MAX_ID_LENGTH, pattern=r"^[^\s\x00-\x1f\x7f]*$")]
+OptionalId = Annotated[str, Query(max_length=MAX_ID_LENGTH, pattern=OPTIONAL_ID_PATTERN)]
+OnlyStreamer = Annotated[OptionalId, Query(description="Only what this streamer sells")]
+OnlyCategory = Annotated[OptionalId, Query(description="Only products of this category")]
+Excluded = Annotated[
+    list[Id], Query(max_length=MAX_EXCLUDED, description="Products to leave out; repeat for each")
+]
+InStock = Annotated[bool, Query(description="Only what is in stock")]
 
 
 class RecommendedProduct(BaseModel):
@@ -57,12 +65,10 @@ class RecommendationsOut(BaseModel):
 def wish_of_query(
     *,
     k: Annotated[int, Query(ge=1, le=MAX_K, description="How many products")] = 10,
-    streamer_id: Annotated[OptionalId, Query(description="Only what this streamer sells")] = "",
-    category: Annotated[OptionalId, Query(description="Only products of this category")] = "",
-    exclude: Annotated[
-        list[Id], Query(max_length=MAX_EXCLUDED, description="Products to leave out; repeat for each")
-    ] = [],  # noqa: B006 - FastAPI reads it, nobody writes it
-    in_stock: Annotated[bool, Query(description="Only what is in stock")] = True,
+    streamer_id: OnlyStreamer = "",
+    category: OnlyCategory = "",
+    exclude: Excluded = [],  # noqa: B006 - FastAPI reads it, nobody writes it
+    in_stock: InStock = True,
     include_bought: Annotated[bool, Query(description="Also goods that the user bought")] = False,
     diversity: Annotated[
         float, Query(ge=0, le=1, description="0: by score alone; 1: as unlike each other as can be")
@@ -83,6 +89,17 @@ def wish_of_query(
 WishDep = Annotated[Wish, Depends(wish_of_query)]
 StreamId = Annotated[OptionalId, Query(description="Only what is showcased in this stream")]
 Explain = Annotated[bool, Query(description="Give the reason for each product, with its path in the graph")]
+
+
+def product_row(shelf: Shelf, product_id: str) -> int | None:
+    """The row of a product, None for an unknown one while the graph has not told of all.
+
+    NotFound for a product that neither the graph nor the release has ever had.
+    """
+    row = shelf.catalog.row(product_id)
+    if row is None and shelf.catalog.is_read:
+        raise NotFound(f"There is no product {product_id[:MAX_SHOWN]}.")
+    return row
 
 
 def answered(found: Recommendations) -> Response:

@@ -123,9 +123,9 @@ def lift(
             category=category,
             min_buyers=min_buyers,
         )
-    show(table, as_json=as_json, plot_file=plot_file)
-    if not as_json:
-        _tell_details("compared", table, "Do not believe it")
+    _show_with_details(
+        table, "compared", before_reasons="Do not believe it", as_json=as_json, plot_file=plot_file
+    )
 
 
 def audience(
@@ -178,9 +178,7 @@ def audience(
             limit=limit,
             cursor=cursor,
         )
-    show(table, as_json=as_json, plot_file=plot_file)
-    if not as_json:
-        _tell_details("the audience", table, "Note")
+    _show_with_details(table, "the audience", before_reasons="Note", as_json=as_json, plot_file=plot_file)
 
 
 def seeds(
@@ -221,9 +219,7 @@ def seeds(
             category=category,
             min_audience=min_audience,
         )
-    show(table, as_json=as_json, plot_file=plot_file)
-    if not as_json:
-        _tell_details("the set", table, "Note")
+    _show_with_details(table, "the set", before_reasons="Note", as_json=as_json, plot_file=plot_file)
 
 
 def _cost(text: str) -> tuple[str, float]:
@@ -289,8 +285,13 @@ def paper(
     show(table, as_json=as_json, plot_file=plot_file)
 
 
-def _tell_details(title: str, table: Table, before_reasons: str) -> None:
-    """Prints the numbers and names beside an estimate, and what speaks against it or is missing."""
+def _show_with_details(
+    table: Table, title: str, *, before_reasons: str, as_json: bool, plot_file: Path | None
+) -> None:
+    """Shows an estimate, with the numbers and names beside it, and what speaks against it or is missing."""
+    show(table, as_json=as_json, plot_file=plot_file)
+    if as_json:
+        return
     shown = {name: value for name, value in table.details.items() if not isinstance(value, list)}
     print_mapping(title, shown)
     for reason in table.details.get("reasons", []):

@@ -6,16 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graph_schema.events import (
-    ProductShowcased,
-    ProductUpserted,
-    StreamerUpserted,
-    UserBought,
-    UserFollowed,
-    UserUpserted,
-)
 from lsec.client.answers import Table
-from lsec.client.paper_layout import find_table, read_candidates, read_training_part
+from lsec.client.paper_layout import find_table, read_candidates
+from lsec.client.paper_rows import read_training_rows
 from lsec.influence.paper import Tripartite
 from lsec.influence.paper_table import COLUMNS, named_rows, paper_table
 
@@ -43,42 +36,24 @@ def paper_of_folder(
 
 def read_tripartite(folder: Path) -> Tripartite:
     """All of train/, and the purchases of test/ as those after it. InvalidInput for a bad folder."""
-    ids: dict[str, dict[str, int]] = {"user": {}, "product": {}, "streamer": {}}
-    follows, sells, before = (dict[tuple[int, int], None]() for _ in range(3))
-
-    def row(kind: str, name: str) -> int:
-        return ids[kind].setdefault(name, len(ids[kind]))
-
-    for event in read_training_part(folder):
-        match event:
-            case UserUpserted(user_id=user):
-                row("user", user)
-            case ProductUpserted(product_id=product):
-                row("product", product)
-            case StreamerUpserted(streamer_id=streamer):
-                row("streamer", streamer)
-            case UserFollowed(user_id=user, streamer_id=streamer):
-                follows[row("user", user), row("streamer", streamer)] = None
-            case ProductShowcased(streamer_id=streamer, product_id=product):
-                sells[row("streamer", streamer), row("product", product)] = None
-            case UserBought(user_id=user, product_id=product):
-                before[row("user", user), row("product", product)] = None
-    after = {
-        (row("user", each.user_id), row("product", each.product_id)): None
+    rows = read_training_rows(folder)
+    after = [
+        (rows.row("user", each.user_id), rows.row("product", each.product_id))
         for each in read_candidates(find_table(folder / "test", "user-item-buy"))
         if each.is_positive
-    }
+    ]
     return Tripartite(
-        num_users=len(ids["user"]),
-        num_streamers=len(ids["streamer"]),
-        num_products=len(ids["product"]),
-        follows=_columns(follows),
-        sells=_columns(sells),
-        before=_columns(before),
+        num_users=len(rows.ids["user"]),
+        num_streamers=len(rows.ids["streamer"]),
+        num_products=len(rows.ids["product"]),
+        follows=_columns(rows.follows),
+        sells=_columns(rows.sells),
+        before=_columns(rows.buys),
         after=_columns(after),
     )
 
 
 def _columns(pairs: Iterable[tuple[int, int]]) -> Pairs:
-    sources, targets = np.array(list(pairs), np.int64).reshape(-1, 2).T
+    """The distinct pairs in their order."""
+    sources, targets = np.array(list(dict.fromkeys(pairs)), np.int64).reshape(-1, 2).T
     return sources, targets

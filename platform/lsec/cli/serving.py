@@ -8,7 +8,15 @@ import typer
 from lsec.cli.options import DEFAULT_URL, Json, Key, Url, connect
 from lsec.cli.output import err, print_json, print_line, print_table
 from lsec.client import Client
-from lsec.client.serving_answers import Recommendation, Recommendations, SessionEvent
+from lsec.client.serving_answers import (
+    ProductAudience,
+    Recommendation,
+    Recommendations,
+    SessionEvent,
+    ShowcaseNext,
+    SimilarProducts,
+    StreamersToFollow,
+)
 from lsec.client.serving_routes import Wish
 
 PANEL = "Models"
@@ -110,9 +118,7 @@ def similar(
             in_stock=not out_of_stock,
             exclude=exclude or (),
         )
-    _warn(answer.degraded)
-    if as_json:
-        print_json(answer)
+    if _is_told(answer, as_json=as_json):
         return
     _show_products(f"like {answer.product_id}", answer.release_id, answer.products)
 
@@ -129,9 +135,7 @@ def streamers_for(
     """Streamers whom a user might follow, and does not yet."""
     with connect(url, key) as client:
         answer = client.streamers_to_follow(user, k=k, explain=explain)
-    _warn(answer.degraded)
-    if as_json:
-        print_json(answer)
+    if _is_told(answer, as_json=as_json):
         return
     print_table(
         f"for {answer.user_id} to follow · {_release(answer.release_id)}",
@@ -154,9 +158,7 @@ def audience(
     """Users to tell of a product, who did not buy it: those whom it suits best."""
     with connect(url, key) as client:
         answer = client.product_audience(product, k=k)
-    _warn(answer.degraded)
-    if as_json:
-        print_json(answer)
+    if _is_told(answer, as_json=as_json):
         return
     print_table(
         f"audience of {answer.product_id} · {answer.source} · {_release(answer.release_id)}",
@@ -193,9 +195,7 @@ def showcase_next(
             in_stock=not out_of_stock,
             exclude=exclude or (),
         )
-    _warn(answer.degraded)
-    if as_json:
-        print_json(answer)
+    if _is_told(answer, as_json=as_json):
         return
     title = f"{answer.streamer_id} in {answer.stream_id} · {answer.num_present} present"
     _show_products(title, answer.release_id, answer.products)
@@ -252,6 +252,16 @@ def _show_products(title: str, release_id: str | None, products: Sequence[Recomm
 
 def _release(release_id: str | None) -> str:
     return f"release {release_id}" if release_id else "no release yet"
+
+
+def _is_told(
+    answer: SimilarProducts | StreamersToFollow | ProductAudience | ShowcaseNext, *, as_json: bool
+) -> bool:
+    """Says what was away, and prints the answer if it is to be JSON; whether it was."""
+    _warn(answer.degraded)
+    if as_json:
+        print_json(answer)
+    return as_json
 
 
 def _warn(degraded: Sequence[str]) -> None:

@@ -5,23 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph_schema.events import (
-    ProductShowcased,
-    ProductUpserted,
-    StreamerUpserted,
-    UserBought,
-    UserFollowed,
-    UserUpserted,
-)
-from lsec.client.paper_layout import find_table, read_candidates, read_training_part
+from lsec.client.paper_layout import find_table, read_candidates
+from lsec.client.paper_rows import TrainingRows, read_training_rows
 from lsec.core.errors import InvalidInput
 from lsec.core.metrics import candidate_lists
 
 if TYPE_CHECKING:
     from workers.training.data import Interactions, Pairs
     from workers.training.validation import Validation
-
-Rows = dict[str, int]
 
 
 def read_data(path: Path, *, runs: Path) -> "tuple[Interactions, Validation | None]":
@@ -47,47 +38,29 @@ def read_data(path: Path, *, runs: Path) -> "tuple[Interactions, Validation | No
 def _read_layout(folder: Path) -> "tuple[Interactions, Validation | None]":
     from workers.training.data import Interactions, no_pairs
 
-    ids: dict[str, Rows] = {"user": {}, "product": {}, "streamer": {}}
-    edges: dict[str, list[tuple[int, int]]] = {"buys": [], "follows": [], "sells": []}
-
-    def row(kind: str, name: str) -> int:
-        return ids[kind].setdefault(name, len(ids[kind]))
-
-    for event in read_training_part(folder):
-        match event:
-            case UserUpserted(user_id=user):
-                row("user", user)
-            case ProductUpserted(product_id=product):
-                row("product", product)
-            case StreamerUpserted(streamer_id=streamer):
-                row("streamer", streamer)
-            case UserBought(user_id=user, product_id=product):
-                edges["buys"].append((row("user", user), row("product", product)))
-            case UserFollowed(user_id=user, streamer_id=streamer):
-                edges["follows"].append((row("user", user), row("streamer", streamer)))
-            case ProductShowcased(streamer_id=streamer, product_id=product):
-                edges["sells"].append((row("streamer", streamer), row("product", product)))
+    rows = read_training_rows(folder)
     users, products, streamers = (
-        np.array([name.encode() for name in rows], np.bytes_) if rows else np.empty(0, "S1")
-        for rows in ids.values()
+        np.array([name.encode() for name in ids], np.bytes_) if ids else np.empty(0, "S1")
+        for ids in rows.ids.values()
     )
-    pairs = {name: _pairs(rows) for name, rows in edges.items()}
+    pairs = {"buys": _pairs(rows.buys), "follows": _pairs(rows.follows), "sells": _pairs(rows.sells)}
     data = Interactions(users, products, streamers, **pairs, watched=no_pairs(), viewed=no_pairs())
     if not len(data.buys):
         raise InvalidInput(f"{folder}/train has no purchases.")
-    return data, _read_validation(folder / "val", data, ids)
+    return data, _read_validation(folder / "val", data, rows)
 
 
-def _read_validation(folder: Path, data: "Interactions", ids: dict[str, Rows]) -> "Validation | None":
+def _read_validation(folder: Path, data: "Interactions", known: TrainingRows) -> "Validation | None":
     """The lists of val/ whose users and products train/ knows; None without val/."""
     from workers.training.validation import Validation
 
     if not folder.is_dir():
         return None
+    user_rows, product_rows = known.ids["user"], known.ids["product"]
     rows = [
-        (ids["user"][each.user_id], ids["product"][each.product_id], each.is_positive)
+        (user_rows[each.user_id], product_rows[each.product_id], each.is_positive)
         for each in read_candidates(find_table(folder, "user-item-buy"))
-        if each.user_id in ids["user"] and each.product_id in ids["product"]
+        if each.user_id in user_rows and each.product_id in product_rows
     ]
     users, products, labels = np.array(rows, np.int64).reshape(-1, 3).T
     is_positive = labels.astype(np.bool_)

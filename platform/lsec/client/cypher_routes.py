@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import quote
 
 import msgspec
 
@@ -20,6 +19,7 @@ from lsec.client.exchange import (
     decode,
     failure,
     fetch,
+    path_of,
 )
 
 ANSWER_TIMEOUT_S = 120.0
@@ -90,4 +90,4 @@ def cypher(
 
 def cancel_cypher(statement_id: str) -> Flow[dict[str, Any]]:
     """End a running statement; ApiError with status 404 if it does not run."""
-    return fetch(Call("DELETE", f"{PATH}/{quote(statement_id, safe='')}"), dict[str, Any])
+    return fetch(Call("DELETE", path_of(PATH, statement_id)), dict[str, Any])

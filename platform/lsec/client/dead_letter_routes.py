@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from lsec.client.answers import DeadLetter, DeadLetters, EventStatus, Purge, Replay
-from lsec.client.exchange import Call, Flow, Parameter, fetch
-from lsec.client.routes import READ_PATIENCE_S
+from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, Parameter, fetch, path_of
 
 REPLAY_TIMEOUT_S = 300.0
 """For many letters, each of which is a transaction."""
@@ -18,7 +16,7 @@ _LETTERS = "/v1/dead-letters"
 
 def event_status(event_id: str) -> Flow[EventStatus]:
     """Whether an event is accepted, committed or dead-lettered; ApiError with status 404 if it is unknown."""
-    call = Call("GET", f"/v1/events/{quote(event_id, safe='')}")
+    call = Call("GET", path_of("/v1/events", event_id))
     return fetch(call, EventStatus, patience_s=READ_PATIENCE_S)
 
 
@@ -38,19 +36,19 @@ def dead_letters(
 
 def dead_letter(letter_id: str) -> Flow[DeadLetter]:
     """One dead letter with its event."""
-    return fetch(Call("GET", _path(letter_id)), DeadLetter, patience_s=READ_PATIENCE_S)
+    return fetch(Call("GET", path_of(_LETTERS, letter_id)), DeadLetter, patience_s=READ_PATIENCE_S)
 
 
 def fix_dead_letter(letter_id: str, event: Mapping[str, Any] | bytes) -> Flow[DeadLetter]:
     """Puts a corrected event, or its JSON, in place of the refused one; replaying is another step."""
     content = event if isinstance(event, bytes) else msgspec.json.encode(event)
-    call = Call("PUT", f"{_path(letter_id)}/event", {}, content, "application/json")
+    call = Call("PUT", f"{path_of(_LETTERS, letter_id)}/event", {}, content, "application/json")
     return fetch(call, DeadLetter, patience_s=READ_PATIENCE_S)
 
 
 def replay_dead_letter(letter_id: str) -> Flow[DeadLetter]:
     """Sends its event to the graph again, once however often this is asked."""
-    return fetch(Call("POST", f"{_path(letter_id)}/replay"), DeadLetter, patience_s=READ_PATIENCE_S)
+    return fetch(Call("POST", path_of(_LETTERS, letter_id, "replay")), DeadLetter, patience_s=READ_PATIENCE_S)
 
 
 def replay_dead_letters(
@@ -67,7 +65,7 @@ def replay_dead_letters(
 
 def purge_dead_letter(letter_id: str) -> Flow[Purge]:
     """Drops a letter for ever, with the event that only it may hold."""
-    return fetch(Call("DELETE", _path(letter_id)), Purge)
+    return fetch(Call("DELETE", path_of(_LETTERS, letter_id)), Purge)
 
 
 def purge_dead_letters(
@@ -81,10 +79,6 @@ def purge_dead_letters(
     """Drops the letters that a filter names, or everything, for ever; neither is an ApiError."""
     params = _selection(shard, event_id, before) | {"state": state, "all": everything or None}
     return fetch(Call("POST", f"{_LETTERS}:purge", params), Purge)
-
-
-def _path(letter_id: str) -> str:
-    return f"{_LETTERS}/{quote(letter_id, safe='')}"
 
 
 def _selection(shard: int | None, event_id: str | None, before: datetime | None) -> dict[str, Parameter]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,7 +20,14 @@ T = TypeVar("T")
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
+READ_PATIENCE_S = 10.0
+"""Reads are tried again so long when the API is away for a moment."""
 Parameter: TypeAlias = str | int | float | bool | tuple[str, ...] | None
+
+
+def path_of(*parts: str) -> str:
+    """The parts as one path; all but the first are quoted, whatever an id holds."""
+    return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))
 
 
 @dataclass(frozen=True, slots=True)

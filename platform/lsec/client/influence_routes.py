@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from lsec.client.answers import Table
-from lsec.client.exchange import Call, Flow, Parameter, fetch
+from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, Parameter, fetch
 
-READ_PATIENCE_S = 10.0
 ESTIMATE_TIMEOUT_S = 300.0
 """Estimates wait for each other, and read many rows."""
 

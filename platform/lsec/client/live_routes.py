@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from lsec.client.exchange import (
+    READ_PATIENCE_S,
     Call,
     Dropped,
     Emit,
@@ -22,7 +23,7 @@ from lsec.client.exchange import (
     failure,
     is_passing,
 )
-from lsec.client.routes import READ_PATIENCE_S, STREAM_TIMEOUT_S
+from lsec.client.routes import STREAM_TIMEOUT_S
 
 GAP = "gap"
 

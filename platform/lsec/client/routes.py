@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -19,6 +18,7 @@ from lsec.client.answers import (
 )
 from lsec.client.errors import NotCommitted
 from lsec.client.exchange import (
+    READ_PATIENCE_S,
     Call,
     Dropped,
     Emit,
@@ -35,10 +35,9 @@ from lsec.client.exchange import (
     failure,
     fetch,
     is_passing,
+    path_of,
 )
 
-READ_PATIENCE_S = 10.0
-"""Reads are tried again so long when the API is away for a moment."""
 POLL_S = 0.1
 STREAM_TIMEOUT_S = 60.0
 """The API sends a sign of life on open streams more often than this."""
@@ -132,12 +131,12 @@ def trainings(*, limit: int = 20) -> Flow[Trainings]:
 
 def training(training_id: str) -> Flow[Training]:
     """One training run."""
-    return fetch(Call("GET", _path("/v1/trainings", training_id)), Training, patience_s=READ_PATIENCE_S)
+    return fetch(Call("GET", path_of("/v1/trainings", training_id)), Training, patience_s=READ_PATIENCE_S)
 
 
 def cancel_training(training_id: str) -> Flow[Training]:
     """Asks a training to stop; cancelling twice is the same as once."""
-    call = Call("POST", _path("/v1/trainings", training_id, "cancel"))
+    call = Call("POST", path_of("/v1/trainings", training_id, "cancel"))
     return fetch(call, Training, patience_s=READ_PATIENCE_S)
 
 
@@ -145,7 +144,7 @@ def training_progress(training_id: str, *, patience_s: float = 60.0) -> Feed[Tra
     """The training at each change until it is final; a stream that breaks is opened again."""
     patience = Patience(patience_s)
     while True:
-        call = Call("GET", _path("/v1/trainings", training_id, "progress"), timeout_s=STREAM_TIMEOUT_S)
+        call = Call("GET", path_of("/v1/trainings", training_id, "progress"), timeout_s=STREAM_TIMEOUT_S)
         outcome: Any = yield Open(call, as_events=True)
         while not isinstance(outcome, Dropped) and not (isinstance(outcome, Reply) and outcome.status >= 400):
             outcome = yield Next()
@@ -170,12 +169,12 @@ def releases() -> Flow[Releases]:
 
 def release(release_id: str) -> Flow[Release]:
     """One release."""
-    return fetch(Call("GET", _path("/v1/releases", release_id)), Release, patience_s=READ_PATIENCE_S)
+    return fetch(Call("GET", path_of("/v1/releases", release_id)), Release, patience_s=READ_PATIENCE_S)
 
 
 def slates(release_id: str) -> Feed[Slate]:
     """Every user's slate in a release; Unreachable if the stream breaks off, which is never passed over."""
-    call = Call("GET", _path("/v1/releases", release_id, "slates"), timeout_s=STREAM_TIMEOUT_S)
+    call = Call("GET", path_of("/v1/releases", release_id, "slates"), timeout_s=STREAM_TIMEOUT_S)
     outcome = yield Open(call)
     while outcome is not None:
         if isinstance(outcome, Dropped) or (isinstance(outcome, Reply) and outcome.status >= 400):
@@ -183,8 +182,3 @@ def slates(release_id: str) -> Feed[Slate]:
         if isinstance(outcome, Item) and outcome.data:
             yield Emit(decode(outcome.data, Slate))
         outcome = yield Next()
-
-
-def _path(*parts: str) -> str:
-    """The parts as one path; all but the first are quoted, whatever an id holds."""
-    return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))

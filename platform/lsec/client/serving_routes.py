@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from typing import TypedDict, TypeVar, Unpack
-from urllib.parse import quote
 
 import msgspec
 
-from lsec.client.exchange import Call, Flow, Parameter, decode, exchange
+from lsec.client.exchange import (
+    READ_PATIENCE_S,
+    Call,
+    Flow,
+    Parameter,
+    decode,
+    exchange,
+    path_of,
+)
 from lsec.client.serving_answers import (
     Batch,
     ProductAudience,
@@ -17,7 +24,6 @@ from lsec.client.serving_answers import (
     StreamersToFollow,
 )
 
-READ_PATIENCE_S = 10.0
 BATCH_TIMEOUT_S = 120.0
 DEGRADED = "x-lsec-degraded"
 
@@ -53,7 +59,7 @@ def recommendations(user_id: str, *, explain: bool = True, **wish: Unpack[Wish])
     """The user's best products, with the reason for each."""
     params: dict[str, Parameter] = {"k": 10, "include_bought": False, "explain": explain}
     params |= {name: _parameter(value) for name, value in wish.items()}
-    return _served(Call("GET", _path("users", user_id, "recommendations"), params), Recommendations)
+    return _served(Call("GET", path_of("/v1/users", user_id, "recommendations"), params), Recommendations)
 
 
 def recommendations_of_many(
@@ -84,18 +90,18 @@ def similar_products(
     """The products on offer that are most like one; ApiError with status 404 for an unknown one."""
     params: dict[str, Parameter] = {"k": k, "category": category, "streamer_id": streamer_id}
     params |= {"in_stock": in_stock, "exclude": tuple(exclude) or None}
-    return _served(Call("GET", _path("products", product_id, "similar"), params), SimilarProducts)
+    return _served(Call("GET", path_of("/v1/products", product_id, "similar"), params), SimilarProducts)
 
 
 def streamers_to_follow(user_id: str, *, k: int = 10, explain: bool = True) -> Flow[StreamersToFollow]:
     """Streamers whom the user does not follow yet, best first, with the reason for each."""
     params: dict[str, Parameter] = {"k": k, "explain": explain}
-    return _served(Call("GET", _path("users", user_id, "streamers"), params), StreamersToFollow)
+    return _served(Call("GET", path_of("/v1/users", user_id, "streamers"), params), StreamersToFollow)
 
 
 def product_audience(product_id: str, *, k: int = 100) -> Flow[ProductAudience]:
     """Up to 10,000 users whom a product suits best, who did not buy it; 404 for an unknown product."""
-    call = Call("GET", _path("products", product_id, "audience"), {"k": k})
+    call = Call("GET", path_of("/v1/products", product_id, "audience"), {"k": k})
     return _served(call, ProductAudience)
 
 
@@ -116,7 +122,7 @@ def showcase_next(
     params: dict[str, Parameter] = {"k": k, "present_minutes": present_minutes, "category": category}
     params |= {"not_shown_minutes": not_shown_minutes, "in_stock": in_stock}
     params["exclude"] = tuple(exclude) or None
-    return _served(Call("GET", _path("streams", stream_id, "showcase-next"), params), ShowcaseNext)
+    return _served(Call("GET", path_of("/v1/streams", stream_id, "showcase-next"), params), ShowcaseNext)
 
 
 def _served(call: Call, kind: type[T]) -> Flow[T]:
@@ -137,7 +143,3 @@ def _parameter(value: object) -> Parameter:
         return value
     assert isinstance(value, Sequence)
     return tuple(value) or None
-
-
-def _path(kind: str, id_: str, what: str) -> str:
-    return f"/v1/{kind}/{quote(id_, safe='')}/{what}"

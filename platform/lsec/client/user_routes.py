@@ -2,12 +2,10 @@
 
 import time
 from typing import Any
-from urllib.parse import quote
 
 from lsec.client.answers import Erasure, Erasures
-from lsec.client.exchange import Call, Flow, Pause, fetch
+from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, Pause, fetch, path_of
 
-READ_PATIENCE_S = 10.0
 WAIT_EVERY_S = 2.0
 DATA_TIMEOUT_S = 300.0
 
@@ -19,7 +17,7 @@ def erase_user(user_id: str) -> Flow[Erasure]:
 
 def erasure(erasure_id: str) -> Flow[Erasure]:
     """How far an erasure is, and what it waits for."""
-    call = Call("GET", f"/v1/erasures/{quote(erasure_id, safe='')}")
+    call = Call("GET", path_of("/v1/erasures", erasure_id))
     return fetch(call, Erasure, patience_s=READ_PATIENCE_S)
 
 
@@ -45,4 +43,4 @@ def user_data(user_id: str) -> Flow[dict[str, Any]]:
 
 
 def _user(user_id: str) -> str:
-    return f"/v1/users/{quote(user_id, safe='')}"
+    return path_of("/v1/users", user_id)

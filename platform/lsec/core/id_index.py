@@ -27,6 +27,14 @@ class IdIndex:
             return None
         return int(self.order[place])
 
+    def find(self, ids: NDArray[np.bytes_]) -> NDArray[np.int64]:
+        """The rows [N] of ids [N] as packed bytes, −1 for one that is not there; for many at once."""
+        if not len(self.ids):
+            return np.full(len(ids), -1, np.int64)
+        places = np.searchsorted(self.ids, ids, sorter=self.order)
+        rows = self.order[np.minimum(places, len(self.ids) - 1)]
+        return np.where(self.ids[rows] == ids, rows, -1)
+
     def rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The rows of these ids, −1 for one that is not there."""
         found = {id_: self.row(id_) for id_ in set(ids)}

@@ -11,7 +11,8 @@ from lsec.core.id_index import IdIndex
 from lsec.serving.tags import Rows, Tags
 
 HIDDEN, OUT_OF_STOCK, EXPIRED, ABSENT = 1, 2, 4, 8
-"""Why a product is not on offer; `ABSENT` is one that the graph does not have."""
+"""Why a product is not on offer; the graph tells the first two as `serving/products` has them, and lacks
+one that is `ABSENT`."""
 NEVER_MS = np.iinfo(np.int64).max
 NO_PRODUCTS = IdIndex(np.empty(0, "S1"), np.empty(0, np.int64))
 
@@ -141,7 +142,7 @@ class Catalog:
         other = type(self)(products, is_read=self.is_read)
         new_row = np.full(len(self), -1, np.int64)
         if len(self._released.ids):
-            new_row[: self.num_released] = places_of(products, self._released.ids)
+            new_row[: self.num_released] = products.find(self._released.ids)
         for place, product_id in enumerate(self._new_ids, self.num_released):
             row = products.row(product_id)
             new_row[place] = -1 if row is None else row
@@ -173,12 +174,3 @@ class Catalog:
         self._new_ids.append(product_id)
         self._new_rows[product_id] = row
         return row
-
-
-def places_of(index: IdIndex, ids: NDArray[np.bytes_]) -> Rows:
-    """The rows [N] of ids [N] in an index, −1 for one that is not there."""
-    if not len(index.ids):
-        return np.full(len(ids), -1, np.int64)
-    places = np.searchsorted(index.ids, ids, sorter=index.order)
-    rows = index.order[np.minimum(places, len(index.ids) - 1)]
-    return np.where(index.ids[rows] == ids, rows, -1)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-FRESH_VIEWS_DAYS = 30
 FATIGUE_DAYS = 7
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lsec.core.artifact import ARTIFACT_VERSION, Artifact, Manifest
+from bench.memory_release import artifact_in_memory
+from lsec.core.artifact import Artifact
 from lsec.core.id_index import IdIndex
 from lsec.serving.catalog import Catalog, ProductState
 from lsec.serving.shelf import Shelf
@@ -70,29 +71,7 @@ def artifact(
         "bought_indices": buys,
         "popular": np.argsort(-degrees, kind="stable").astype(np.int32),
     }
-    manifest = Manifest(
-        version=ARTIFACT_VERSION,
-        release_id="rel_1",
-        training_id="trn_1",
-        model="cosine-gcn",
-        scoring="cosine",
-        temperature=0.2,
-        seed=0,
-        created_at="2026-01-01T00:00:00+00:00",
-        hyperparameters={},
-        metrics={},
-        counts={
-            "users": len(users),
-            "products": len(products),
-            "streamers": len(streamers),
-            "buys": len(buys),
-        },
-        snapshot_sha256="",
-        positions=[],
-        scope=None,
-        files={},
-    )
-    return Artifact.from_arrays(manifest, arrays)
+    return artifact_in_memory(arrays, release_id="rel_1", training_id="trn_1")
 
 
 def shelf(released: Artifact, states: Sequence[ProductState]) -> Shelf:

@@ -12,7 +12,7 @@ from lsec.api.product_audience import audience_of
 from lsec.api.showcase_next import showcase_next
 from lsec.api.similar import similar_products
 from lsec.api.whom_to_follow import StreamerReason, streamers_to_follow
-from lsec.api.wishes import MAX_EXCLUDED, MAX_K, Id, OptionalId, products_response
+from lsec.api.wishes import MAX_K, Excluded, InStock, OnlyCategory, OnlyStreamer, products_response
 from lsec.core.ledger import Scope
 from lsec.serving.wish import Wish
 
@@ -23,12 +23,6 @@ router = APIRouter(prefix="/v1", tags=["recommendations"])
 
 PathId = Annotated[str, Path(max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many")]
-OnlyCategory = Annotated[OptionalId, Query(description="Only products of this category")]
-OnlyStreamer = Annotated[OptionalId, Query(description="Only what this streamer sells")]
-InStock = Annotated[bool, Query(description="Only what is in stock")]
-Excluded = Annotated[
-    list[Id], Query(max_length=MAX_EXCLUDED, description="Products to leave out; repeat for each")
-]
 
 
 class SimilarProduct(BaseModel):

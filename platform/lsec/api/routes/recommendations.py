@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from graph_schema.vocabulary import MAX_ID_LENGTH
-from lsec.api.dependencies import ID_PATTERN, ServicesDep, requires
+from lsec.api.dependencies import ID_PATTERN, OPTIONAL_ID_PATTERN, ServicesDep, requires
 from lsec.api.direct_route import DirectRoute
 from lsec.api.wishes import (
     MAX_EXCLUDED,
@@ -31,7 +31,7 @@ direct = APIRouter(prefix="/v1", tags=["recommendations"], route_class=DirectRou
 """The route that front ends ask thousands of times a second."""
 
 BodyId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
-OptionalBodyId = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=r"^[^\s\x00-\x1f\x7f]*$")]
+OptionalBodyId = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=OPTIONAL_ID_PATTERN)]
 
 
 class WishIn(BaseModel):

@@ -24,6 +24,12 @@ FileMark = tuple[int, int]
 log = logging.getLogger(__name__)
 
 
+async def active_release(graph: Graph, *, timeout_s: float) -> str | None:
+    """The id that the graph's pointer shows, None before the first publication."""
+    rows = await graph.rows("recommendations/active_release", timeout_s=timeout_s)
+    return str(rows[0]["release_id"]) if rows else None
+
+
 class ReleaseFollower:
     """The artifact that is served; the old one stays until the new one is open.
 
@@ -52,8 +58,7 @@ class ReleaseFollower:
 
     async def active_id(self) -> str | None:
         """The id that the graph's pointer shows now."""
-        rows = await self._graph.rows("recommendations/active_release", timeout_s=SERVING_TIMEOUT_S)
-        return str(rows[0]["release_id"]) if rows else None
+        return await active_release(self._graph, timeout_s=SERVING_TIMEOUT_S)
 
     async def follow(self) -> None:
         """Follow the pointer, for ever; whatever goes wrong, the open release is served on."""

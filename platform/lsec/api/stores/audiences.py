@@ -122,12 +122,6 @@ async def following_of(
     return Following(columns["follower"], ids, watching, streams)
 
 
-async def active_release(graph: Graph) -> str | None:
-    """The id that the graph's pointer shows, None before the first publication."""
-    rows = await graph.rows("recommendations/active_release", timeout_s=ANALYSIS_TIMEOUT_S)
-    return str(rows[0]["release_id"]) if rows else None
-
-
 async def streamer_vectors(graph: Graph, release_id: str) -> tuple[list[str], NDArray[np.float64]]:
     """The ids of the streamers of whom a release has vectors in the graph, and those [S, D]."""
     found = await graph.lists("audience/vectors", timeout_s=ANALYSIS_TIMEOUT_S, release_id=release_id)

@@ -21,7 +21,7 @@ from lsec.api.stores.streams import Streams
 from lsec.core.artifact import Artifact
 from lsec.core.event_log import START_POSITION, LogKeys, decode_changes
 from lsec.core.settings import Settings
-from lsec.serving.catalog import Catalog, ProductState
+from lsec.serving.catalog import HIDDEN, OUT_OF_STOCK, Catalog, ProductState
 from lsec.serving.shelf import Shelf
 
 PRODUCTS_PER_READ = 5_000
@@ -33,7 +33,6 @@ BLOCK_MS = 500
 RETRY_S = 0.5
 MAX_SILENCE_S = 120.0
 """After so long without its stream of changes, that may have been cut: all is read anew."""
-IS_HIDDEN, IS_OUT = 1, 2
 
 log = logging.getLogger(__name__)
 
@@ -190,8 +189,8 @@ def product_states(lists: dict[str, list[Any]]) -> list[ProductState]:
     return [
         ProductState(
             product_id,
-            is_hidden=bool(faults & IS_HIDDEN),
-            in_stock=not faults & IS_OUT,
+            is_hidden=bool(faults & HIDDEN),
+            in_stock=not faults & OUT_OF_STOCK,
             expires_ms=None if expires_ms < 0 else expires_ms,
             categories=categories,
             sellers=sellers,

@@ -8,7 +8,6 @@ import numpy as np
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
 from lsec.core.artifact import Artifact
 from lsec.core.event_log import entry_id_ms
-from lsec.serving.catalog import places_of
 from lsec.serving.shopper import FATIGUE_DAYS
 from lsec.serving.tags import Rows
 
@@ -19,6 +18,7 @@ CLOCKS_MS = 60_000
 
 async def settled_users(graph: Graph, artifact: Artifact) -> AsyncGenerator[tuple[Rows, list[str]], None]:
     """Of each part the artifact's rows of users for whom it is enough, and who has a newer taste."""
+    since = since_ms(artifact)
     last = (await graph.rows("serving/last_index", timeout_s=SERVING_TIMEOUT_S))[0]["users"]
     for start in range(0, last + 1, USERS_PER_READ):
         lists = await graph.lists(
@@ -29,11 +29,11 @@ async def settled_users(graph: Graph, artifact: Artifact) -> AsyncGenerator[tupl
                 "stop": start + USERS_PER_READ,
                 "release_id": artifact.manifest.release_id,
                 "seqs": [position["seq"] for position in artifact.manifest.positions or []],
-                "since_ms": since_ms(artifact),
+                "since_ms": since,
                 "shown_since": datetime.now(UTC).date() - timedelta(days=FATIGUE_DAYS),
             },
         )
-        rows = places_of(artifact.users, np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
+        rows = artifact.users.find(np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
         yield rows[rows >= 0], lists["tastes"]
 
 

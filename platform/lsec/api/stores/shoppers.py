@@ -16,6 +16,7 @@ from neo4j.exceptions import DriverError, Neo4jError
 from numpy.typing import NDArray
 
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
+from lsec.api.stores.readings import Readings, has_succeeded
 from lsec.api.stores.settled_users import settled_users, since_ms
 from lsec.core.artifact import Artifact
 from lsec.core.fold_in import FoldIn
@@ -73,9 +74,7 @@ class Shoppers:
         self._held: OrderedDict[str, Known] = OrderedDict()
         self._before: dict[str, Shopper] = {}
         """The states that were held when a release was swapped in, for those who are not read anew yet."""
-        self._loading: dict[str, asyncio.Task[Known]] = {}
-        self._tasks: set[asyncio.Task[Known]] = set()
-        """Those in `_loading`, and those whose user has changed since they began."""
+        self._readings = Readings(self._read, keep=self._keep)
         self._heard_of: dict[str, Heard] = {}
         self._is_clean: NDArray[np.bool_] = np.zeros(0, bool)
         self._begun = asyncio.Event()
@@ -92,7 +91,7 @@ class Shoppers:
         self._shelf = shelf
         self._fold_in = None
         self._held.clear()
-        self._loading.clear()
+        self._readings.forget_all()
         self._is_clean = np.zeros(len(shelf.artifact.user_ids) if shelf.artifact else 0, bool)
         self._begun.set()
 
@@ -104,8 +103,9 @@ class Shoppers:
         held = self._held.get(user_id)
         if held is not None:
             self._held[user_id] = replace(held, is_stale=True)
-        task = self._loading.pop(user_id, None)
-        if (held is not None or task is not None) and self._shelf is not None:
+        is_wanted = held is not None or user_id in self._readings
+        self._readings.forget(user_id)
+        if is_wanted and self._shelf is not None:
             self._load(user_id)
 
     async def prepare(self) -> None:
@@ -133,22 +133,23 @@ class Shoppers:
             known = of_release_row(row, shelf)
             if known.ranking is not None:
                 return known, True
-        task = self._loading.get(user_id) or self._load(user_id)
-        if task is not None and len(self._loading) <= MAX_WAITED_FOR:
+        task = self._load(user_id)
+        if task is not None and len(self._readings) <= MAX_WAITED_FOR:
             await asyncio.wait([task], timeout=WAIT_S)
         if shelf is not self._shelf:
             return self._known_before(user_id, shelf), False
-        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+        if task is not None and has_succeeded(task):
             return task.result(), True
         return held or self._known_before(user_id, shelf), False
 
     async def _as_the_graph_has_it(self, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
-        for known in (self._held, self._before, self._loading):
-            known.pop(user_id, None)
+        self._held.pop(user_id, None)
+        self._before.pop(user_id, None)
+        self._readings.forget(user_id)
         task = self._load(user_id) if shelf is self._shelf else None
         if task is not None:
             await asyncio.wait([task], timeout=WAIT_S)
-            if task.done() and not task.cancelled() and task.exception() is None and shelf is self._shelf:
+            if has_succeeded(task) and shelf is self._shelf:
                 return task.result(), True
         return Known(None, None), False
 
@@ -162,7 +163,7 @@ class Shoppers:
 
     async def close(self) -> None:
         """Wait for what is being read."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._readings.close()
 
     async def visitor(self, shopper: Shopper, shelf: Shelf) -> tuple[Known, bool]:
         """What follows from what an anonymous visitor did, and whether all does; nothing of it is kept."""
@@ -180,28 +181,17 @@ class Shoppers:
         return Known(shopper, ranking, bought), True
 
     def _load(self, user_id: str) -> asyncio.Task[Known] | None:
-        if len(self._loading) >= MAX_LOADING:
+        """The reading of a user's state; None if there are too many to begin another."""
+        if user_id not in self._readings and len(self._readings) >= MAX_LOADING:
             return None
-        task = asyncio.create_task(self._read(user_id))
-        self._loading[user_id] = task
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._keep(user_id, done))
-        return task
+        return self._readings.begin(user_id)
 
-    def _keep(self, user_id: str, done: asyncio.Task[Known]) -> None:
-        self._tasks.discard(done)
-        # Another one is being read if the user has changed meanwhile.
-        is_last = self._loading.get(user_id) is done
-        if is_last:
-            del self._loading[user_id]
-        if done.cancelled() or done.exception() is not None:
-            return
-        if is_last:
-            self._held[user_id] = done.result()
-            self._before.pop(user_id, None)
-            self._held.move_to_end(user_id)
-            while len(self._held) > MAX_HELD:
-                self._held.popitem(last=False)
+    def _keep(self, user_id: str, known: Known) -> None:
+        self._held[user_id] = known
+        self._before.pop(user_id, None)
+        self._held.move_to_end(user_id)
+        while len(self._held) > MAX_HELD:
+            self._held.popitem(last=False)
 
     async def _read(self, user_id: str) -> Known:
         """The user's state as the graph has it, and the ranking that follows from it."""

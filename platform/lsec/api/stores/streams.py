@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
+from lsec.api.stores.readings import Readings
 from lsec.core.errors import NotFound
 from lsec.serving.catalog import Catalog
 from lsec.serving.tags import Rows
@@ -16,11 +17,9 @@ MAX_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Showcase:
-    """A stream's host, and the products that it showcased, the latest first; `read_at` is monotonic."""
+    """The products that a stream showcased, the latest first; `read_at` is monotonic."""
 
     stream_id: str
-    streamer_id: str
-    has_ended: bool
     product_ids: tuple[str, ...]
     read_at: float
 
@@ -31,8 +30,7 @@ class Streams:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._kept: dict[str, Showcase] = {}
-        self._reading: dict[str, asyncio.Task[Showcase]] = {}
-        self._tasks: set[asyncio.Task[Showcase]] = set()
+        self._readings = Readings(self._read, keep=self._keep)
         self._rows: dict[str, tuple[Showcase, Catalog, Rows]] = {}
 
     async def showcase(self, stream_id: str) -> Showcase:
@@ -40,7 +38,7 @@ class Streams:
         kept = self._kept.get(stream_id)
         if kept is not None and time.monotonic() - kept.read_at < KEPT_S:
             return kept
-        task = self._reading.get(stream_id) or self._begin(stream_id)
+        task = self._readings.begin(stream_id)
         # A request that goes away must not cancel the reading for the others.
         return kept if kept is not None else await asyncio.shield(task)
 
@@ -56,28 +54,16 @@ class Streams:
     def forget(self, stream_id: str) -> None:
         """Take in that the stream has changed: what is being read may be older."""
         self._kept.pop(stream_id, None)
-        self._reading.pop(stream_id, None)
+        self._readings.forget(stream_id)
 
     async def close(self) -> None:
         """Wait for what is being read."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._readings.close()
 
-    def _begin(self, stream_id: str) -> asyncio.Task[Showcase]:
-        task = self._reading[stream_id] = asyncio.create_task(self._read(stream_id))
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._keep(stream_id, done))
-        return task
-
-    def _keep(self, stream_id: str, done: asyncio.Task[Showcase]) -> None:
-        self._tasks.discard(done)
-        # Who waits for it hears of a failure; nobody may be waiting.
-        failed = done.cancelled() or done.exception() is not None
-        if self._reading.get(stream_id) is done:
-            del self._reading[stream_id]
-            if not failed:
-                if len(self._kept) >= MAX_KEPT:
-                    self._kept.clear()
-                self._kept[stream_id] = done.result()
+    def _keep(self, stream_id: str, showcase: Showcase) -> None:
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept[stream_id] = showcase
 
     async def _read(self, stream_id: str) -> Showcase:
         read_at = time.monotonic()
@@ -86,7 +72,4 @@ class Streams:
         )
         if not rows:
             raise NotFound(f"There is no stream {stream_id[:100]}.")
-        row = rows[0]
-        return Showcase(
-            stream_id, row["streamer_id"], row["ended_ms"] >= 0, tuple(row["product_ids"]), read_at
-        )
+        return Showcase(stream_id, tuple(rows[0]["product_ids"]), read_at)
