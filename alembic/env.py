@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
+import lsec.core.release_ledger  # noqa: F401 - it adds its tables to the models
 from lsec.core.ledger import Base, sync_url
 from lsec.core.settings import load_settings
 

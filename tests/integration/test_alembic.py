@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 
+import lsec.core.release_ledger  # noqa: F401 - it adds its tables to the models
 from lsec.core.ledger import Base, dead_letter_id, sync_url
 
 ROOT = Path(__file__).parents[2]

@@ -125,7 +125,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_final(self) -> bool:
         """Whether the run never changes again."""
-        return self.status in ("succeeded", "failed", "cancelled")
+        return self.status not in ("queued", "running")
 
 
 class Trainings(msgspec.Struct, frozen=True, kw_only=True):

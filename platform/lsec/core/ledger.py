@@ -1,11 +1,25 @@
-"""SQL models of the ledger: keys, trainings, releases, dead letters, erasures, audit."""
+"""SQL models of the ledger: keys, trainings, releases, dead letters, erasures, audit.
+
+Those around releases (snapshots, experiments, retraining, inspections) are in `lsec.core.release_ledger`.
+"""
 
 import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -82,18 +96,19 @@ class ApiKey(Base):
 
 
 class TrainingStatus(StrEnum):
-    """States of a training run; the last three are final."""
+    """States of a training run; all but the first two are final; `rejected` by the gate of releases."""
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
         """Whether a run in this state never changes again."""
-        return self in (TrainingStatus.SUCCEEDED, TrainingStatus.FAILED, TrainingStatus.CANCELLED)
+        return self not in (TrainingStatus.QUEUED, TrainingStatus.RUNNING)
 
 
 class Training(Base):
@@ -104,6 +119,13 @@ class Training(Base):
     status: Mapped[str] = mapped_column(String(16), index=True)
     request: Mapped[dict[str, Any]]
     requested_by: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    """Why it was asked for; each request that was merged into it adds its own."""
+    scope_key: Mapped[str] = mapped_column(String(64), default="", index=True)
+    """Of the subgraph that it trains on: one run at a time for each."""
+    queue: Mapped[str] = mapped_column(String(32), default="")
+    """The Celery queue that its job was sent to."""
+    snapshot_id: Mapped[str | None] = mapped_column(String(32))
     phase: Mapped[str] = mapped_column(String(32), default="queued")
     percent: Mapped[float] = mapped_column(Float, default=0.0)
     eta_s: Mapped[float | None] = mapped_column(Float)
@@ -135,8 +157,20 @@ class ReleaseRecord(Base):
     metrics: Mapped[dict[str, Any]]
     counts: Mapped[dict[str, Any]]
     snapshot_sha256: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int] = mapped_column(Integer, default=0)
+    hyperparameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    scope: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    code_version: Mapped[str] = mapped_column(String(64), default="")
+    num_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    gate: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The verdict with its checks, and who overrode it; {} for a release that no gate has judged."""
+    requested_by: Mapped[str] = mapped_column(String(32), default="")
+    is_kept: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Retention leaves it alone."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     published_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    """When its artifact was deleted; the record stays."""
 
 
 def dead_letter_id(*, epoch: str, shard: int, entry_id: str, position: int) -> str:

@@ -126,7 +126,7 @@ class TrainingOut(BaseModel):
     """A training run as it stands."""
 
     id: str
-    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    status: Literal["queued", "running", "succeeded", "rejected", "failed", "cancelled"]
     request: dict[str, Any]
     phase: str
     percent: float
