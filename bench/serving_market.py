@@ -89,7 +89,8 @@ def fill(driver: neo4j.Driver, market: Market, artifacts: Path) -> None:
             session.run("CREATE (:IndexCounter {label: $label, next: $num})", label=label, num=num).consume()
         session.run(_SLATES, release_id=RELEASE_ID).consume()
         session.run(
-            "CREATE (:Release {id: $id, created_at: datetime(), model: 'bench'})", id=RELEASE_ID
+            "CREATE (:Release {id: $id, created_at: datetime(), model: 'bench', is_complete: true})",
+            id=RELEASE_ID,
         ).consume()
     bought = _distinct_pairs(rng, market.users, market.products, BUYS_PER_USER)
     pairs = {

@@ -18,8 +18,9 @@ SHARE_BY_TASTE = 0.7
 def small_sets() -> list[DataSet]:
     """The market twice: with candidate lists, and as a plain split."""
     market = small_market(seed=0)
-    rest, test = hold_out(market, share=0.2, seed=0)
-    train, val = hold_out(rest, share=0.1, seed=1)
+    # Salts of their own: what a training holds out of its part must not be gone already.
+    rest, test = hold_out(market, share=0.2, salt=101)
+    train, val = hold_out(rest, share=0.1, salt=102)
     val_lists, test_lists = (
         sampled_lists(rest, pairs, num_candidates=100, max_users=NUM_USERS, seed=seed)
         for seed, pairs in enumerate((val, test))

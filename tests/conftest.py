@@ -7,6 +7,7 @@
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,8 @@ def log_client(stack_settings: Settings) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def clean_stack(stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis) -> None:
-    """Empty the graph (but for its schema), the log and the ledger."""
+    """Empty the graph (but for its schema), the log, the ledger and the folder of snapshots."""
+    shutil.rmtree(stack_settings.snapshots_path, ignore_errors=True)
     neo4j_driver.execute_query(
         "MATCH (n) WHERE NOT (n:__Neo4jMigration OR n:MigrationLock OR n:TestDatabase) DETACH DELETE n"
     )

@@ -1,4 +1,4 @@
-"""Health of a process, for container health checks: `python -m workers.health ingester|worker|upkeep`."""
+"""Health of a process, for container checks: `python -m workers.health ingester|worker|worker-gpu|upkeep`."""
 
 import socket
 import sys
@@ -27,9 +27,9 @@ def main() -> int:
     match sys.argv[1:]:
         case ["ingester"]:
             return 0 if ingester_is_alive(load_settings()) else 1
-        case ["worker" | "upkeep" as name]:
+        case ["worker" | "worker-gpu" | "upkeep" as name]:
             return 0 if worker_is_alive(name) else 1
-    print("usage: python -m workers.health ingester|worker|upkeep", file=sys.stderr)  # noqa: T201 - a command
+    print("usage: python -m workers.health ingester|worker|worker-gpu|upkeep", file=sys.stderr)  # noqa: T201 - a command
     return 2
 
 

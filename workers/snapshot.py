@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,33 +13,17 @@ from typing import Any
 
 import neo4j
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lsec.core import durable
 from workers.graph import read_rows
+from workers.snapshot_ranges import NODES_PER_RANGE, Columns, Rows, read_ranges
+from workers.snapshot_tables import EDGES, Table, in_order, new_tables
 
 SNAPSHOT_VERSION = 2
-NODES_PER_CHUNK = 2_000
-IDS_PER_CHUNK = 20_000
+MANIFEST = "manifest.json"
+IDS_PER_RANGE = 20_000
 
-EDGES = {
-    "buys": {"user": "users", "product": "products", "at_ms": "at_ms"},
-    "follows": {"user": "users", "streamer": "streamers", "at_ms": "at_ms"},
-    "sells": {
-        "streamer": "streamers",
-        "product": "products",
-        "count": "counts",
-        "first_at_ms": "first_at_ms",
-        "last_at_ms": "last_at_ms",
-    },
-    "watched": {"user": "users", "streamer": "streamers", "seconds": "seconds", "day_ms": "day_ms"},
-    "viewed": {"user": "users", "product": "products", "count": "counts", "day_ms": "day_ms"},
-}
-"""Each relation's columns in the snapshot, and those of its query that they come from; the ends are first."""
-
-Rows = NDArray[np.int64]
 Check = Callable[[float], None]
 
 
@@ -61,6 +47,22 @@ class Scope:
         }
         return {name: values[name] for name in names}
 
+    def as_json(self) -> dict[str, Any]:
+        """The scope as the manifest has it; `scope_of` reads it."""
+        moments = {"since": self.since, "until": self.until}
+        return asdict(self) | {name: moment and moment.isoformat() for name, moment in moments.items()}
+
+
+def scope_of(request: Mapping[str, Any]) -> Scope:
+    """The scope that a request for a training or a snapshot, or a manifest, names in JSON."""
+    moments = {name: request.get(name) for name in ("since", "until")}
+    return Scope(
+        **{name: None if text is None else datetime.fromisoformat(text) for name, text in moments.items()},
+        categories=tuple(request.get("categories") or ()),
+        streamers=tuple(request.get("streamers") or ()),
+        min_purchases=request.get("min_purchases", 1),
+    )
+
 
 def _epoch_ms(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
@@ -74,41 +76,50 @@ def export_snapshot(
     Purchases are exactly those of batches up to the manifest's positions; followings and counters may be
     newer by the export's duration. A purchase has its moment, a following that of the last follow, and what
     streamers sell the first and last offer; what users watched and viewed is summed by pair and UTC day.
+    Rows are sorted by source and target. Memory grows with the nodes, not with what is between them.
     `check` hears of the share done and may raise to stop.
     A finished snapshot that is there already is kept.
     """
     if folder.exists():
-        return _read_manifest(folder)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+        return read_manifest(folder)
+    discard_parts(folder)
+    # A name of its own: an exporter that lost its lease must not write into its successor's files.
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir(parents=True)
+    # Before all else: who and what these purchases are of is in the graph by then.
     positions = read_rows(driver, "export/positions")
-    tables = _read_tables(driver, scope, _seqs(positions), check)
-    files = {}
-    for name, table in tables.items():
-        path = partial / f"{name}.parquet"
-        pq.write_table(table, path, compression="zstd")
-        durable.sync(path)
-        files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    with new_tables(partial) as tables:
+        _Export(driver, scope, tables, check).write(seqs=_seqs(positions))
+        write_manifest(partial, tables, scope=scope.as_json(), positions=positions)
+    durable.move_folder(partial, folder)
+    return read_manifest(folder)
+
+
+def discard_parts(folder: Path) -> None:
+    """Delete what exports of this snapshot left that were cut off."""
+    for part in folder.parent.glob(f".{folder.name}.*.partial"):
+        shutil.rmtree(part)
+
+
+def write_manifest(
+    folder: Path, tables: Mapping[str, Table], *, scope: Mapping[str, Any], positions: list[dict[str, Any]]
+) -> None:
+    """Finish the tables and describe them: with its manifest a folder is a snapshot."""
+    files = {table.path.name: table.finish() for table in tables.values()}
     manifest = {
         "version": SNAPSHOT_VERSION,
-        "scope": {
-            **asdict(scope),
-            "since": scope.since and scope.since.isoformat(),
-            "until": scope.until and scope.until.isoformat(),
-        },
+        "scope": scope,
         "positions": positions,
         "counts": {name: table.num_rows for name, table in tables.items()},
         "files": files,
         "sha256": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
     }
-    durable.write_text(partial / "manifest.json", json.dumps(manifest, indent=2))
-    durable.move_folder(partial, folder)
-    return _read_manifest(folder)
+    durable.write_text(folder / MANIFEST, json.dumps(manifest, indent=2))
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "manifest.json").read_text()))
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a snapshot."""
+    return dict(json.loads((folder / MANIFEST).read_text()))
 
 
 def _seqs(positions: list[dict[str, Any]]) -> list[int]:
@@ -119,100 +130,88 @@ def _seqs(positions: list[dict[str, Any]]) -> list[int]:
     return seqs
 
 
-def _read_tables(driver: neo4j.Driver, scope: Scope, seqs: list[int], check: Check) -> dict[str, pa.Table]:
-    bounds = {row["label"]: row["next"] for row in read_rows(driver, "export/index_bounds")}
-    num_users, num_streamers, num_products = (bounds.get(k, 0) for k in ("User", "Streamer", "Product"))
-    by_user = _Reader(driver, num_users, check)
-    window = scope.parameters("since_ms", "until_ms")
-    only_streamers = scope.parameters("streamers")
-    scoped = {**window, **only_streamers}
-    # Edges before nodes: a node that comes meanwhile is then known, and one without edges does no harm.
-    edges = {
-        "buys": by_user.edges("buys", (0.0, 0.4), seqs=seqs, **scope.parameters("categories"), **scoped),
-        "follows": by_user.edges("follows", (0.4, 0.5), **only_streamers),
-        "watched": by_user.edges("watched", (0.5, 0.7), **scoped),
-        "viewed": by_user.edges("viewed", (0.7, 0.8), **window),
-        "sells": _Reader(driver, num_streamers, check).edges("sells", (0.8, 0.9), **only_streamers),
-    }
-    users = _nodes(driver, "users", num_users)
-    products = _nodes(driver, "products", num_products, **scope.parameters("categories"))
-    streamers = _nodes(driver, "streamers", num_streamers)
-    if scope.streamers:
-        streamers = {i: name for i, name in streamers.items() if name in set(scope.streamers)}
-    users = _active(users, edges["buys"][0], scope.min_purchases)
-    check(0.95)
-    nodes = {"user": users, "product": products, "streamer": streamers}
-    rows = {kind: _row_of(ids) for kind, ids in nodes.items()}
-    return {f"{kind}s": _node_table(ids) for kind, ids in nodes.items()} | {
-        name: _edge_table(edges[name], EDGES[name], rows) for name in EDGES
-    }
-
-
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads edges by ranges of their source's dense index, so that no record grows without bound."""
+class _Export:
+    """An export into empty tables: products and streamers first, then users with all that they did."""
 
     driver: neo4j.Driver
-    num_nodes: int
+    scope: Scope
+    tables: Mapping[str, Table]
     check: Check
 
-    def edges(self, name: str, share: tuple[float, float], **parameters: Any) -> list[Rows]:
-        """The query's columns, one array each, with `share` of the export's progress on the way."""
-        parts: list[list[Rows]] = [[np.empty(0, np.int64)] for _ in EDGES[name]]
-        for start in range(0, self.num_nodes, NODES_PER_CHUNK):
-            self.check(share[0] + (share[1] - share[0]) * start / self.num_nodes)
-            [row] = read_rows(
-                self.driver, f"export/{name}", start=start, stop=start + NODES_PER_CHUNK, **parameters
-            )
-            for part, column in zip(parts, EDGES[name].values(), strict=True):
-                part.append(np.asarray(row[column], dtype=np.int64))
-        return [np.concatenate(part) for part in parts]
+    def write(self, *, seqs: list[int]) -> None:
+        """Fill the tables with purchases of batches up to these, one a shard, and the rest as it is."""
+        bounds = {row["label"]: row["next"] for row in read_rows(self.driver, "export/index_bounds")}
+        window = self.scope.parameters("since_ms", "until_ms")
+        streamers = self.scope.parameters("streamers")
+        targets = {
+            "product": self._nodes("products", bounds.get("Product", 0), self.scope.parameters("categories")),
+            "streamer": self._nodes("streamers", bounds.get("Streamer", 0), streamers),
+        }
+        queries = {
+            "users": {},
+            "buys": {"seqs": seqs, "least_seq": min(seqs), **window, **streamers},
+            "follows": streamers,
+            "watched": {**window, **streamers},
+            "viewed": window,
+        }
+        num_users = bounds.get("User", 0)
+        with closing(read_ranges(self.driver, num_users, queries, size=NODES_PER_RANGE)) as ranges:
+            for start, found in ranges:
+                self.check(0.9 * start / num_users)
+                self._users(start, found, targets)
+        num_streamers = bounds.get("Streamer", 0)
+        queries = {"sells": streamers}
+        with closing(read_ranges(self.driver, num_streamers, queries, size=NODES_PER_RANGE)) as ranges:
+            for start, found in ranges:
+                self.check(0.9 + 0.1 * start / num_streamers)
+                self._edges("sells", found["sells"], targets["streamer"], targets["product"])
+
+    def _nodes(self, name: str, num_nodes: int, parameters: Mapping[str, Any]) -> Rows:
+        """Write a table of nodes; the row of each dense index in it, -1 where there is none."""
+        rows = np.full(num_nodes, -1, np.int64)
+        with closing(read_ranges(self.driver, num_nodes, {name: parameters}, size=IDS_PER_RANGE)) as ranges:
+            for _, found in ranges:
+                self._append_nodes(name, rows, found[name])
+        return rows
+
+    def _append_nodes(self, name: str, rows: Rows, nodes: Columns, *, start: int = 0) -> None:
+        """Add nodes to their table in the order of their index, and their rows to `rows` from `start` on."""
+        indexes = np.asarray(nodes["indexes"], np.int64)
+        order = np.argsort(indexes)
+        first = self.tables[name].num_rows
+        rows[indexes[order] - start] = np.arange(first, first + len(order))
+        ids = nodes["ids"]
+        self.tables[name].append({"index": indexes[order], "id": [ids[place] for place in order.tolist()]})
+
+    def _users(self, start: int, found: Mapping[str, Columns], targets: Mapping[str, Rows]) -> None:
+        """Write a range of users and what they did, but for those who bought too little in the scope."""
+        nodes, buys = found["users"], found["buys"]
+        rows = np.full(NODES_PER_RANGE, -1, np.int64)
+        if self.scope.min_purchases:
+            is_bought = _look_up(targets["product"], buys["products"]) >= 0
+            num_bought = np.bincount(buys["users"][is_bought] - start, minlength=NODES_PER_RANGE)
+            indexes = nodes["indexes"]
+            is_active = num_bought[indexes - start] >= self.scope.min_purchases
+            ids = [each for each, is_in in zip(nodes["ids"], is_active.tolist(), strict=True) if is_in]
+            nodes = {"indexes": indexes[is_active], "ids": ids}
+        self._append_nodes("users", rows, nodes, start=start)
+        for name in ("buys", "follows", "watched", "viewed"):
+            self._edges(name, found[name], rows, targets[EDGES[name][1]], start=start)
+
+    def _edges(self, name: str, found: Columns, sources: Rows, targets: Rows, *, start: int = 0) -> None:
+        """Write the edges whose ends are both in the scope, with their rows in place of their indexes."""
+        first, second, *values = found.values()
+        source, target = _look_up(sources, first - start), _look_up(targets, second)
+        inside = (source >= 0) & (target >= 0)
+        columns = [source[inside].astype(np.int32), target[inside].astype(np.int32)]
+        columns += [value[inside] for value in values]
+        self.tables[name].append(in_order(name, dict(zip(EDGES[name], columns, strict=True))))
 
 
-def _nodes(driver: neo4j.Driver, name: str, num_nodes: int, **parameters: Any) -> dict[int, str]:
-    """Dense index → id, in the order of the index."""
-    nodes: dict[int, str] = {}
-    for start in range(0, num_nodes, IDS_PER_CHUNK):
-        [row] = read_rows(driver, f"export/{name}", start=start, stop=start + IDS_PER_CHUNK, **parameters)
-        nodes.update(zip(row["indexes"], row["ids"], strict=True))
-    return dict(sorted(nodes.items()))
-
-
-def _active(users: dict[int, str], buyers: Rows, min_purchases: int) -> dict[int, str]:
-    if min_purchases == 0:
-        return users
-    indexes, counts = np.unique(buyers, return_counts=True)
-    active = set(indexes[counts >= min_purchases].tolist())
-    return {index: name for index, name in users.items() if index in active}
-
-
-def _row_of(nodes: dict[int, str]) -> Rows:
-    """Row of each dense index in the node table; -1 where the node is not in the scope."""
-    rows = np.full(max(nodes, default=-1) + 1, -1, dtype=np.int64)
-    rows[np.fromiter(nodes, dtype=np.int64, count=len(nodes))] = np.arange(len(nodes))
-    return rows
-
-
-def _node_table(nodes: dict[int, str]) -> pa.Table:
-    return pa.table(
-        {"index": pa.array(list(nodes), pa.int64()), "id": pa.array(list(nodes.values()), pa.string())}
-    )
-
-
-def _edge_table(edges: list[Rows], columns: Mapping[str, str], rows: Mapping[str, Rows]) -> pa.Table:
-    """The edges whose ends are both in the scope, with the ends' rows in place of their indexes, sorted."""
-    kinds = list(columns)[:2]
-    source, target = (_look_up(rows[kind], edge) for kind, edge in zip(kinds, edges[:2], strict=True))
-    inside = (source >= 0) & (target >= 0)
-    values = [value[inside] for value in edges[2:]]
-    ends = [source[inside].astype(np.int32), target[inside].astype(np.int32)]
-    arrays: list[NDArray[np.integer]] = [*ends, *values]
-    order = np.lexsort(arrays[::-1])
-    return pa.table({name: pa.array(each[order]) for name, each in zip(columns, arrays, strict=True)})
-
-
-def _look_up(rows: Rows, indexes: Rows) -> Rows:
-    found = np.full(len(indexes), -1, dtype=np.int64)
+def _look_up(rows: Rows, indexes: NDArray[np.int64]) -> Rows:
+    """The row of each index; -1 for one that came after `rows` was made."""
+    found = np.full(len(indexes), -1, np.int64)
     known = indexes < len(rows)
     found[known] = rows[indexes[known]]
     return found

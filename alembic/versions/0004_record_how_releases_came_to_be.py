@@ -17,6 +17,15 @@ def upgrade() -> None:
         for column in training_columns():
             table.add_column(column)
     op.create_index("ix_trainings_scope_key", "trainings", ["scope_key"])
+    # At most one of each scope runs at a time.
+    op.create_index(
+        "ix_trainings_running_scope",
+        "trainings",
+        ["scope_key"],
+        unique=True,
+        sqlite_where=sa.text("status = 'running' AND scope_key <> ''"),
+        postgresql_where=sa.text("status = 'running' AND scope_key <> ''"),
+    )
     with op.batch_alter_table("releases") as table:
         for column in release_columns():
             table.add_column(column)
@@ -30,6 +39,7 @@ def training_columns() -> list[sa.Column]:
         sa.Column("reason", sa.Text(), nullable=False, server_default=""),
         sa.Column("scope_key", sa.String(length=64), nullable=False, server_default=""),
         sa.Column("queue", sa.String(length=32), nullable=False, server_default=""),
+        sa.Column("worker", sa.String(length=200), nullable=False, server_default=""),
         sa.Column("snapshot_id", sa.String(length=32), nullable=True),
     ]
 
@@ -45,6 +55,10 @@ def release_columns() -> list[sa.Column]:
         sa.Column("requested_by", sa.String(length=32), nullable=False, server_default=""),
         sa.Column("is_kept", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("promotion_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("promotion_replaces", sa.String(length=32), nullable=False, server_default=""),
+        sa.Column("promotion_is_rollback", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("promotion_error", sa.Text(), nullable=True),
     ]
 
 
@@ -53,11 +67,16 @@ def _create_snapshots() -> None:
         "snapshots",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("training_id", sa.String(length=32), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("percent", sa.Float(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
         sa.Column("scope", sa.JSON(), nullable=False),
         sa.Column("positions", sa.JSON(), nullable=False),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("num_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("num_claims", sa.Integer(), nullable=False),
         sa.Column("is_kept", sa.Boolean(), nullable=False),
         sa.Column("requested_by", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -107,6 +126,7 @@ def _create_policy_and_inspections() -> None:
         sa.Column("request", sa.JSON(), nullable=False),
         sa.Column("updated_by", sa.String(length=32), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fired_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("verdict", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -126,6 +146,7 @@ def _create_policy_and_inspections() -> None:
 def downgrade() -> None:
     for table_name in ("inspections", "retraining_policy", "experiments", "snapshots"):
         op.drop_table(table_name)
+    op.drop_index("ix_trainings_running_scope", "trainings")
     op.drop_index("ix_trainings_scope_key", "trainings")
     for table_name, columns in (("releases", release_columns()), ("trainings", training_columns())):
         with op.batch_alter_table(table_name) as table:

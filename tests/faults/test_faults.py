@@ -58,6 +58,7 @@ def test_every_part_may_be_killed_at_any_time(faulty: FaultyStack) -> None:
     assert outcome.tally.retries > 0
 
 
+@pytest.mark.long
 def test_neo4j_may_be_away_for_a_while(faulty: FaultyStack) -> None:
     before = len(crashes(faulty, "neo4j"))
     survive(faulty, "outage-", lambda stack: faults.neo4j_outage(stack, 4), duration_s=4)
@@ -121,6 +122,7 @@ def test_events_of_a_clock_that_jumps_are_in_once_their_time_has_come(faulty: Fa
     assert outcome.tally.refused > 0
 
 
+@pytest.mark.long
 def test_a_recreated_log_stops_the_ingester_until_it_is_adopted(faulty: FaultyStack) -> None:
     faulty.survive("old-", lambda _: None, num_events=300, duration_s=0)
     with faulty.log_client() as log:
@@ -139,6 +141,7 @@ def test_a_recreated_log_stops_the_ingester_until_it_is_adopted(faulty: FaultySt
     faulty.survive("after-", lambda _: None, num_events=300, duration_s=0)
 
 
+@pytest.mark.long
 def test_two_shards_may_be_killed_too(tmp_path: Path) -> None:
     with faulty_stack(tmp_path, shards=2) as faulty:
         killer = faults.Killer(faulty, parts=set(faulty.parts()) - {"neo4j"})

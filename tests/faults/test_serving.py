@@ -87,7 +87,7 @@ def shop(faulty: FaultyStack) -> Iterator[Shop]:
         bought = {"type": "user.bought", "at": LONG_AGO, "product_id": PRODUCTS[0]}
         shop.send(*upserts, *({**bought, "event_id": f"srv-{u}", "user_id": u} for u in (BUYER, CHANGED)))
         with open_driver(faulty.settings) as driver:
-            publish(driver, open_artifact(folder), keep=3)
+            publish(driver, open_artifact(folder))
         wait_until(
             lambda: client.get(f"/v1/users/{BUYER}/recommendations").json().get("release_id") == RELEASE
         )
@@ -160,13 +160,16 @@ def test_a_release_that_is_not_what_its_checksums_say_is_not_served(faulty: Faul
     write_artifact(folder, {BUYER: PRODUCTS[5:7]}, products=PRODUCTS, popular=PRODUCTS)
     artifact = open_artifact(folder)
     path = folder / "slates.safetensors"
-    whole = path.read_bytes()
+    # Another file: the one that is open here is published from.
+    damaged = folder / "damaged"
+    damaged.write_bytes(path.read_bytes()[:-3] + b"\0\1\2")
+    damaged.replace(path)
     with open_driver(faulty.settings) as driver:
-        path.write_bytes(whole[:-3] + b"\0\1\2")
-        publish(driver, artifact, keep=3)
+        publish(driver, artifact)
         complained = "release rel_corrupt is active, but cannot be served"
         wait_until(lambda: faulty.num_lines("api", complained) > 0)
         assert shop.ask(BUYER, k=3) == before
         assert shop.statuses == {200}
-        publish(driver, open_artifact(faulty.settings.artifacts_path / RELEASE), keep=3)
+        served = open_artifact(faulty.settings.artifacts_path / RELEASE)
+        publish(driver, served, replaces="rel_corrupt")
     wait_until(shop.is_whole)

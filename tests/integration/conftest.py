@@ -15,6 +15,7 @@ from lsec.core.ledger import Scope
 from lsec.core.settings import Settings
 from tests.integration.api_server import run_api, wait_until
 from tests.integration.ingest_stack import IngestStack, ingest_stack
+from tests.integration.inspected import Installation, open_installation
 from tests.integration.served_market import RELEASE, Market, fetch, open_market
 from tests.integration.vector_market import VectorMarket, vector_market
 
@@ -52,6 +53,15 @@ def stack(
     """An empty log, graph and ledger, with an ingester for them."""
     with ingest_stack(stack_settings, neo4j_driver, log_client) as stack:
         yield stack
+
+
+@pytest.fixture
+def installation(
+    stack_settings: Settings, neo4j_driver: neo4j.Driver, log_client: redis.Redis, clean_stack: None
+) -> Iterator[Installation]:
+    """Two releases on an otherwise empty stack, where nothing is broken."""
+    with open_installation(stack_settings, neo4j_driver, log_client) as installation:
+        yield installation
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def fill(stack: IngestStack) -> None:
     add_artifact(stack, RELEASE)
     artifact = open_artifact(stack.settings.artifacts_path / RELEASE)
     record_release(stack.engine, artifact.manifest)
-    publish(stack.driver, artifact, keep=3)
+    publish(stack.driver, artifact)
 
 
 def add_artifact(stack: IngestStack, release_id: str) -> None:

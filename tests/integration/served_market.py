@@ -84,7 +84,7 @@ def open_market(driver: neo4j.Driver, log: redis.Redis, artifacts: Path) -> Mark
     slates = {"u1": ["p1", "p2", "p3", "p4"], "team/u4": ["p5"], "gone": ["p6", "p0"], "u2": []}
     popular = ["p0", "p9", "p8", "p7"]
     write_artifact(artifacts / RELEASE, slates, products=PRODUCTS, popular=popular, bought=BOUGHT)
-    publish(driver, open_artifact(artifacts / RELEASE), keep=3)
+    publish(driver, open_artifact(artifacts / RELEASE))
     return Market(driver, log)
 
 

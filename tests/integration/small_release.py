@@ -67,7 +67,10 @@ def write_artifact(
 
 def activate(driver: neo4j.Driver, release_id: str) -> None:
     """Make the release the active one, as a publication does at its end."""
-    driver.execute_query("MERGE (r:Release {id: $id}) ON CREATE SET r.created_at = datetime()", id=release_id)
+    driver.execute_query(
+        "MERGE (r:Release {id: $id}) ON CREATE SET r.created_at = datetime(), r.is_complete = true",
+        id=release_id,
+    )
     flip(driver, release_id, expected=active_release(driver))
 
 

@@ -118,7 +118,7 @@ def test_a_publication_brings_no_slate_back_that_is_older_than_the_erasure(
     write_artifact(folder, {"u1": ["p7"], "team/u4": ["p8"]}, products=PRODUCTS, popular=["p0"])
     live_market.erase("u1", until=until)
     live_market.change("MERGE (u:User {id: 'u1'}) SET u.index = coalesce(u.index, 50)", ("user", "u1"))
-    publish(live_market.driver, open_artifact(folder), keep=3)
+    publish(live_market.driver, open_artifact(folder))
     wait_until(lambda: fetch(live_api, "team/u4")["release_id"] == "rel_second")
     wait_until(lambda: fetch(live_api, "u1", k=1)["source"] == source, timeout_s=5)
     assert shown(live_api, "team/u4", k=1) == ["p8"]
@@ -153,7 +153,7 @@ def test_a_flip_is_followed_and_one_without_its_artifact_is_not_served(
     write_artifact(folder, slates, products=PRODUCTS[::-1], popular=["p0"], bought={"u1": ["p0"]})
     for _ in range(20):
         assert fetch(live_api, "u1")["release_id"] == RELEASE
-    publish(live_market.driver, open_artifact(folder), keep=3)
+    publish(live_market.driver, open_artifact(folder))
     wait_until(lambda: fetch(live_api, "u1")["release_id"] == "rel_second", timeout_s=2)
     assert shown(live_api, "u1", k=1) == ["p7"]
 

@@ -84,7 +84,7 @@ def test_the_index_finds_19_of_20_among_thousands_of_vectors_and_those_of_one_re
         for seed in (0, 1)
     ]
     for artifact in releases:
-        publish(neo4j_driver, artifact, keep=3)
+        publish(neo4j_driver, artifact)
     shutil.rmtree(stack_settings.artifacts_path)
     num_found = 0
     for row in range(0, MANY.products, 100):

@@ -11,8 +11,8 @@ import redis
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from lsec.core.jobs import TRAIN_JOB, TRAIN_QUEUE
-from lsec.core.ledger import AuditRecord, Scope, Training, TrainingStatus, sync_url
+from lsec.core.jobs import GPU_QUEUE, TRAIN_JOB, TRAIN_QUEUE
+from lsec.core.ledger import AuditRecord, Scope, Training, TrainingStatus, sync_url, utc_now
 from lsec.core.settings import Settings
 from tests.integration.api_server import run_api, wait_until
 from tests.integration.conftest import bearer
@@ -23,9 +23,9 @@ from workers import ledger
 def broker(stack_settings: Settings, clean_stack: None) -> Any:
     """A client of the broker, whose training queue is empty."""
     with redis.Redis.from_url(stack_settings.broker_url.get_secret_value()) as client:
-        client.delete(TRAIN_QUEUE)
+        client.delete(TRAIN_QUEUE, GPU_QUEUE)
         yield client
-        client.delete(TRAIN_QUEUE)
+        client.delete(TRAIN_QUEUE, GPU_QUEUE)
 
 
 def audit(settings: Settings) -> list[tuple[str, str]]:
@@ -58,13 +58,85 @@ def test_a_training_is_queued_and_its_job_sent(
         "preset": None,
         "seed": 7,
         "publish": True,
+        "override_gate": None,
+        "warm_start": False,
+        "snapshot": None,
+        "device": "auto",
     }
+    assert (training["reason"], training["queue"]) == ("asked for by hand", TRAIN_QUEUE)
     assert "requested_by" not in training
     message = json.loads(broker.lpop(TRAIN_QUEUE))
     assert message["headers"]["task"] == TRAIN_JOB
     assert json.loads(base64.b64decode(message["body"]))[0] == [training["id"]]
     assert api_client.get(answer.headers["location"]).json() == training
     assert audit(stack_settings) == [("training.create", training["id"])]
+
+
+def test_asks_for_the_same_are_one_run_with_all_their_reasons(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    def ask(reason: str, **request: Any) -> httpx2.Response:
+        return api_client.post("/v1/trainings", json={"reason": reason, "categories": ["b", "a"], **request})
+
+    first, merged = ask("new prices"), ask("a sale has begun")
+    assert (first.status_code, merged.status_code) == (202, 200)
+    assert merged.headers["location"] == first.headers["location"]
+    assert merged.json()["reason"] == "new prices\na sale has begun"
+    assert ask("a sale has begun").json()["version"] == merged.json()["version"]
+    assert broker.llen(TRAIN_QUEUE) == 1
+    # Another seed is another result: it has a turn of its own, once the scope is free.
+    other = ask("another seed", seed=1)
+    assert (other.status_code, other.json()["reason"]) == (202, "another seed")
+    engine = ledger.open_ledger(stack_settings)
+    assert ledger.claim_training(engine, first.json()["id"]) is not None
+    assert ledger.claim_training(engine, other.json()["id"]) is None
+    # Behind one that runs a new one is queued, which takes in what comes after.
+    behind = ask("newer still")
+    assert (behind.status_code, behind.json()["id"] != first.json()["id"]) == (202, True)
+    assert ask("and again").json()["id"] == behind.json()["id"]
+    engine.dispose()
+    actions = [action.removeprefix("training.") for action, _ in audit(stack_settings)]
+    assert actions == ["create", "merge", "merge", "create", "create", "merge"]
+
+
+def test_a_training_that_needs_a_gpu_goes_to_its_queue(api_client: httpx2.Client, broker: Any) -> None:
+    answer = api_client.post("/v1/trainings", json={"device": "cuda"})
+    assert (answer.status_code, answer.json()["queue"]) == (202, GPU_QUEUE)
+    assert (broker.llen(GPU_QUEUE), broker.llen(TRAIN_QUEUE)) == (1, 0)
+
+
+def test_a_run_whose_worker_is_lost_is_cancelled_at_once(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    training_id = api_client.post("/v1/trainings", json={}).json()["id"]
+    engine = ledger.open_ledger(stack_settings)
+    claimed = ledger.claim_training(engine, training_id)
+    assert claimed is not None
+    with Session(engine) as session, session.begin():
+        session.get_one(Training, training_id).heartbeat_at = utc_now() - 2 * ledger.LEASE
+    cancelled = api_client.post(f"/v1/trainings/{training_id}/cancel").json()
+    assert cancelled["status"] == "cancelled"
+    assert not ledger.beat(engine, claimed)
+    engine.dispose()
+
+
+def test_the_end_of_a_runs_log_is_given_from_a_lines_begin_on(
+    api_client: httpx2.Client, broker: Any, stack_settings: Settings
+) -> None:
+    training_id = api_client.post("/v1/trainings", json={"reason": "new prices"}).json()["id"]
+    path = f"/v1/trainings/{training_id}/log"
+    answer = api_client.get(path)
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "new prices" in answer.text
+    assert "no file of this run" in answer.text
+    folder = stack_settings.runs_path / training_id
+    folder.mkdir(parents=True)
+    (folder / "trainer.log").write_text("one\ntwo\nthree\n")
+    assert api_client.get(path).text.endswith("---\none\ntwo\nthree\n")
+    for last_bytes, end in ((6, "three\n"), (7, "three\n"), (10, "two\nthree\n"), (13, "two\nthree\n")):
+        shown = api_client.get(path, params={"last_bytes": last_bytes}).text
+        assert shown.partition("---\n")[2] == end
+    assert api_client.get(path, params={"last_bytes": 0}).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -88,6 +160,12 @@ def test_a_training_is_queued_and_its_job_sent(
         ({"seed": "3"}, "seed"),
         ({"seed": True}, "seed"),
         ({"publish": "false"}, "publish"),
+        ({"device": "tpu"}, "device"),
+        ({"reason": ""}, "reason"),
+        ({"reason": "x" * 201}, "reason"),
+        ({"reason": "two\nlines"}, "reason"),
+        ({"override_gate": " no "}, "override_gate"),
+        ({"override_gate": "x" * 501}, "override_gate"),
         ({"since": 1_767_225_600}, "since"),
     ],
 )
@@ -141,7 +219,7 @@ def test_a_running_training_is_told_to_stop(
 
 
 def test_an_unknown_training_is_not_found(api_client: httpx2.Client) -> None:
-    for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/progress")):
+    for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/progress"), ("GET", "/log")):
         answer = api_client.request(method, f"/v1/trainings/trn_none{path}")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 

@@ -238,7 +238,7 @@ def test_a_run_that_began_before_is_waited_for_and_its_artifact_cleaned(
     assert step(stack, eager(stack))[0].waiting_for == ["training trn_2, which began before"]
     # It ends with an artifact that has the user, and publishes it: the tombstone keeps the slate out.
     add_artifact(stack, "rel_2")
-    publish(stack.driver, open_artifact(stack.settings.artifacts_path / "rel_2"), keep=3)
+    publish(stack.driver, open_artifact(stack.settings.artifacts_path / "rel_2"))
     assert not user_is_in_the_graph(stack)
     with Session(stack.engine) as session, session.begin():
         session.execute(update(Training).values(status=TrainingStatus.SUCCEEDED))

@@ -58,7 +58,7 @@ def test_files_that_cannot_be_cleaned_are_named_and_hold_up_nothing_else(
     # Neither the files of a run nor an artifact may be like this.
     linked = stack.settings.runs_path / "trn_0"
     linked.mkdir()
-    (linked / "snapshot").symlink_to(shutil.copytree(stack.settings.runs_path / RUN, linked / "elsewhere"))
+    (linked / "artifact").symlink_to(shutil.copytree(stack.settings.runs_path / RUN, linked / "elsewhere"))
     odd = stack.settings.artifacts_path / RELEASE / "no file"
     erasure_id = ask(api_client)["id"]
     stack.drain()

@@ -86,6 +86,7 @@ def true_gains(market: Market, rows: Rows, truth: Truth, streamer: int, windows:
     return {"purchases per user": gain, "buy rate": rate}
 
 
+@pytest.mark.long
 def test_of_a_confounded_market_lift_holds_the_truth_where_last_touch_does_not(
     load: Callable[[Market], None], api_client: httpx2.Client
 ) -> None:

@@ -79,7 +79,7 @@ def test_the_document_is_complete(stack: IngestStack, api_client: httpx2.Client)
             session.add(row)
     folder = stack.settings.artifacts_path / "rel_1"
     write_artifact(folder, {USER: ["p1"], OTHER: ["p2"]}, products=["p1", "p2"], popular=["p2"])
-    publish(stack.driver, open_artifact(folder), keep=3)
+    publish(stack.driver, open_artifact(folder))
     (stack.settings.runs_path / "trn_1" / "snapshot").mkdir(parents=True)
     try:
         found = fetch(api_client, USER)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workers.snapshot import Scope, export_snapshot
+from workers.snapshot_ranges import NODES_PER_RANGE
 from workers.training.data import read_timeline
 from workers.training.time_split import time_split
 
@@ -26,11 +27,21 @@ CREATE (s0)-[:SELLS {count: 4, first_at: datetime('2026-01-01T01:00:00Z'),
                      last_at: datetime('2026-01-03T00:00:00Z')}]->(p1)
 CREATE (u0)-[:FOLLOWS {at: datetime('2026-01-01T00:00:00Z')}]->(s0)
 CREATE (u2)-[:FOLLOWS {at: datetime('2026-01-01T00:00:00Z')}]->(s0)
-CREATE (u1)-[:WATCHED {stream_id: 'x', day: date('2026-01-01'), seconds: 30}]->(s0)
-CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-01'), seconds: 12}]->(s0)
-CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-02'), seconds: 5}]->(s0)
-CREATE (u0)-[:VIEWED {streamer_id: 's0', stream_id: 'x', day: date('2026-01-01'), count: 2}]->(p1)
-CREATE (u0)-[:VIEWED {streamer_id: '', stream_id: '', day: date('2026-01-01'), count: 1}]->(p1)
+CREATE (u1)-[:WATCHED {stream_id: 'x', day: date('2026-01-01'), seconds: 30,
+                      first_at: datetime('2026-01-01T07:00:00Z'),
+                      last_at: datetime('2026-01-01T07:10:00Z')}]->(s0)
+CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-01'), seconds: 12,
+                      first_at: datetime('2026-01-01T00:00:00Z'),
+                      last_at: datetime('2026-01-01T23:59:59.999Z')}]->(s0)
+CREATE (u1)-[:WATCHED {stream_id: 'y', day: date('2026-01-02'), seconds: 5,
+                      first_at: datetime('2026-01-02T23:59:59.999Z'),
+                      last_at: datetime('2026-01-02T23:59:59.999Z')}]->(s0)
+CREATE (u0)-[:VIEWED {streamer_id: 's0', stream_id: 'x', day: date('2026-01-01'), count: 2,
+                     first_at: datetime('2026-01-01T08:00:00Z'),
+                     last_at: datetime('2026-01-01T09:00:00Z')}]->(p1)
+CREATE (u0)-[:VIEWED {streamer_id: '', stream_id: '', day: date('2026-01-01'), count: 1,
+                     first_at: datetime('2026-01-01T07:00:00Z'),
+                     last_at: datetime('2026-01-01T07:00:00Z')}]->(p1)
 WITH u0, u1, p0, p1, p2
 UNWIND [
   [u0, p0, 'e1', '2026-01-01T00:00:00Z', '', 1, null],
@@ -79,8 +90,8 @@ def test_counters_are_summed_by_day_and_every_row_has_its_time(graph: neo4j.Driv
         return int((first + timedelta(**after)).timestamp() * 1000)
 
     assert rows("watched") == [
-        {"user": 1, "streamer": 0, "seconds": 5, "day_ms": ms(days=1)},
         {"user": 1, "streamer": 0, "seconds": 42, "day_ms": ms()},
+        {"user": 1, "streamer": 0, "seconds": 5, "day_ms": ms(days=1)},
     ]
     assert rows("viewed") == [{"user": 0, "product": 1, "count": 3, "day_ms": ms()}]
     assert rows("sells") == [
@@ -128,6 +139,34 @@ def test_the_same_graph_gives_the_same_hash(graph: neo4j.Driver, tmp_path: Path)
     first = export_snapshot(graph, tmp_path / "a", Scope())
     second = export_snapshot(graph, tmp_path / "b", Scope())
     assert first["sha256"] == second["sha256"]
+
+
+def test_rows_are_sorted_by_source_from_range_to_range(neo4j_driver: neo4j.Driver, tmp_path: Path) -> None:
+    num_users = 2 * NODES_PER_RANGE + 100
+    neo4j_driver.execute_query(
+        "CREATE (:IngestOffset {shard: 0, epoch: 'e', position: '5-0', seq: 1, num_events: 9}) "
+        "CREATE (:IndexCounter {label: 'User', next: $n}), (:IndexCounter {label: 'Product', next: 7}) "
+        "WITH 1 AS _ UNWIND range(0, 6) AS i CREATE (:Product {id: 'p' + i, index: 6 - i}) "
+        "WITH count(*) AS _ UNWIND range(0, $n - 1) AS i "
+        # Every third user is gone, as after an erasure.
+        "WITH i WHERE i % 3 > 0 CREATE (u:User {id: 'u' + i, index: i}) "
+        "WITH u UNWIND range(0, u.index % 4) AS k MATCH (p:Product {index: (u.index * 5 + k * 3) % 7}) "
+        "CREATE (u)-[:BOUGHT {event_id: u.id + '-' + k, at: datetime({epochMillis: u.index}), seq: 1, "
+        "shard: 0, streamer_id: '', stream_id: '', quantity: 1, amount: 1}]->(p)",
+        n=num_users,
+    )
+    manifest = export_snapshot(neo4j_driver, tmp_path / "snapshot", Scope(min_purchases=2))
+    expected = [
+        (f"u{i}", f"p{6 - (i * 5 + k * 3) % 7}")
+        for i in range(num_users)
+        if i % 3 and i % 4
+        for k in sorted(range(i % 4 + 1), key=lambda k: (i * 5 + k * 3) % 7)
+    ]
+    assert purchases(tmp_path / "snapshot") == expected
+    assert manifest["counts"]["buys"] == len(expected)
+    users = pq.read_table(tmp_path / "snapshot" / "users.parquet")["index"].to_pylist()
+    assert users == sorted(users)
+    assert len(users) == len({user for user, _ in expected})
 
 
 def test_a_finished_snapshot_is_kept(graph: neo4j.Driver, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from lsec.core.jobs import DEFAULT_MODEL, new_id
 from lsec.core.ledger import ReleaseRecord, Training, TrainingStatus, utc_now
 from lsec.core.settings import Settings
 from workers import ledger
-from workers.publish import active_release, collect, flip, publish
+from workers.collect import collect
+from workers.publish import active_release, flip, publish
 from workers.training.presets import Preset, presets_folder, save_preset
 from workers.trainings import run_training
 
@@ -50,7 +51,14 @@ def queue(settings: Settings, **request: Any) -> str:
             Training(
                 id=training_id,
                 status=TrainingStatus.QUEUED,
-                request={"model": DEFAULT_MODEL, "seed": 1, "publish": True, "min_purchases": 1, **request},
+                request={
+                    "model": DEFAULT_MODEL,
+                    "seed": 1,
+                    "publish": True,
+                    "min_purchases": 1,
+                    "override_gate": "a market too small to judge a model by",
+                    **request,
+                },
                 requested_by="k",
             )
         )
@@ -93,7 +101,7 @@ def test_a_training_ends_in_an_active_release(stack_settings: Settings, neo4j_dr
         row = artifact.user_row(record["user_id"])
         assert row is not None
         assert record["products"] == [product_id for product_id, _ in artifact.slate(row)]
-    assert training.metrics == artifact.manifest.metrics
+    assert training.metrics == artifact.manifest.metrics | {"gate": training.metrics["gate"]}
     curve = training.metrics["validations"]
     assert curve[0].keys() >= {"step", "loss", "ndcg@10", "step_ms", "peak_mb", "seconds"}
     assert training.message == training.metrics["stopped_because"] != ""
@@ -185,14 +193,14 @@ def test_an_unpublished_release_stays_inactive_until_it_is_published(
         assert session.get_one(ReleaseRecord, release_id).published_at is None
     engine.dispose()
     artifact = open_artifact(stack_settings.artifacts_path / release_id)
-    publish(neo4j_driver, artifact, keep=3)
-    publish(neo4j_driver, artifact, keep=3)
+    publish(neo4j_driver, artifact)
+    publish(neo4j_driver, artifact)
     assert active_release(neo4j_driver) == release_id
 
 
 def test_a_flip_needs_the_expected_release(neo4j_driver: neo4j.Driver) -> None:
     neo4j_driver.execute_query(
-        "UNWIND ['a', 'b', 'c'] AS id CREATE (:Release {id: id, created_at: datetime()})"
+        "UNWIND ['a', 'b', 'c'] AS id CREATE (:Release {id: id, created_at: datetime(), is_complete: true})"
     )
     flip(neo4j_driver, "a", expected=None)
     flip(neo4j_driver, "b", expected="a")
@@ -207,6 +215,7 @@ def test_old_releases_are_collected_but_never_the_active_one(neo4j_driver: neo4j
         "CREATE (:Slate {release_id: 'r' + i, user_id: 'u'}) "
         "CREATE (:Vector {release_id: 'r' + i, kind: 'product', item_id: 'p', values: [1.0, 2.0]})"
     )
+    neo4j_driver.execute_query("MATCH (r:Release) SET r.is_complete = true")
     flip(neo4j_driver, "r2", expected=None)
     assert sorted(collect(neo4j_driver, keep=2)) == ["r1", "r3"]
     records, _, _ = neo4j_driver.execute_query(

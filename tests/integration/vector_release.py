@@ -110,7 +110,7 @@ def fill_graph(driver: neo4j.Driver, artifact: Artifact, sizes: Sizes) -> None:
         for row in buys_of(user, sizes)
     ]
     driver.execute_query(BOUGHT, buys=buys)
-    publish(driver, artifact, keep=3)
+    publish(driver, artifact)
 
 
 def _slates(

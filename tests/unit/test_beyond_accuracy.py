@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsec.core.beyond_accuracy import beyond_accuracy, coverage, gini, novelty
+from lsec.core.beyond_accuracy import beyond_accuracy, coverage, gini, novelty, relative_coverage
 from tests.unit.pyg import pyg_metrics
 
 
@@ -54,6 +54,16 @@ def test_pads_are_not_shown_and_only_the_top_counts() -> None:
     assert found["coverage@2"] == coverage(times_shown) == 0.75
     assert found["gini@2"] == gini(times_shown)
     assert found["novelty@2"] == novelty(times_shown, np.array([5, 1, 1, 1]))
+
+
+def test_few_lists_are_held_against_what_they_could_show() -> None:
+    # Two places of a hundred products, both used, and a second list that repeats the first.
+    assert relative_coverage(np.bincount([3, 7], minlength=100)) == 1
+    assert relative_coverage(np.bincount([3, 7, 3, 7], minlength=100)) == 0.5
+    # Many places of few products.
+    assert relative_coverage(np.array([9, 9, 0, 9])) == coverage(np.array([9, 9, 0, 9])) == 0.75
+    with pytest.raises(ValueError, match="nothing is shown"):
+        relative_coverage(np.zeros(3, int))
 
 
 def test_empty_lists_have_no_figures() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from lsec.core.artifact import MANIFEST, Manifest
-from lsec.core.artifact_layout import FILES
+from lsec.core.artifact_layout import FILES, GATE_FILES
 from lsec.core.id_index import tensor_of
 from workers.training.model_card import CARD, model_card
 
@@ -20,7 +20,7 @@ from workers.training.model_card import CARD, model_card
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """Writes each file whose arrays are there, ids as their bytes; the files' SHA-256."""
     hashes = {}
-    for file_name, held in FILES.items():
+    for file_name, held in (FILES | GATE_FILES).items():
         if set(held) <= set(arrays):
             path = folder / file_name
             save_file({name: _tensor(arrays[name]) for name in held}, path)

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lsec.core import durable
 from lsec.core.artifact import ARTIFACT_VERSION, Manifest, Scoring
-from lsec.core.errors import Untrainable
 from workers.training.artifact_files import write_arrays, write_manifest
 from workers.training.data import Interactions, read_manifest, snapshot_sha256
 from workers.training.job import Job
 from workers.training.ranking import top_products
+from workers.training.selection_model import arrays_of, in_half_precision
 from workers.training.trainer import Trained
 
 MAX_POPULAR = 1000
@@ -79,7 +78,7 @@ def artifact_arrays(trained: Trained, data: Interactions, *, slate_length: int) 
     buyers = np.flatnonzero(np.diff(indptr))
     slates[buyers], slate_scores[buyers] = top_products(trained.scorer, buyers, buys, k=slate_length)
     vectors = trained.vectors
-    return {
+    arrays: dict[str, NDArray[Any]] = {
         "user_ids": data.user_ids,
         "product_ids": data.product_ids,
         "streamer_ids": data.streamer_ids,
@@ -96,14 +95,4 @@ def artifact_arrays(trained: Trained, data: Interactions, *, slate_length: int) 
         "bought_indices": buys.targets.astype(np.int32),
         "popular": data.popular_order()[:MAX_POPULAR].astype(np.int32),
     }
-
-
-def in_half_precision(vectors: Tensor) -> NDArray[np.float16]:
-    """The vectors as an artifact holds them; Untrainable if a number is too great for that."""
-    halves: NDArray[np.float16] = vectors.half().cpu().numpy()
-    if not np.isfinite(halves).all():
-        raise Untrainable(
-            f"A vector has a number beyond {np.finfo(np.float16).max:.0f}, the greatest in half precision.",
-            remedy="Lower the learning rate, or raise the weight decay if the model has one.",
-        )
-    return halves
+    return arrays | arrays_of(trained.selection)

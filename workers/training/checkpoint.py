@@ -25,8 +25,8 @@ DAMAGE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, p
 class TrainingState:
     """Where a training stands; `select` finds the number of steps, `train` repeats them on all purchases.
 
-    `selection` holds the figures of a finished selection, `best` the parameters it found, `validations` the
-    figures of each validation so far.
+    `selection` holds the figures of a finished selection, `selection_model` what its model scores by, `best`
+    the parameters it found, `validations` the figures of each validation so far.
     """
 
     stage: Stage = "select"
@@ -39,6 +39,7 @@ class TrainingState:
     num_worse: int = 0
     validations: list[dict[str, Any]] = field(default_factory=list)
     selection: dict[str, Any] = field(default_factory=dict)
+    selection_model: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod

@@ -12,7 +12,11 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A checked job; `threads` 0 means all cores."""
+    """A checked job; `threads` 0 means all cores.
+
+    `champion` is the folder of the artifact that was served when the job was made, None if there was none;
+    with `warm_start` the training starts from it.
+    """
 
     training_id: str
     release_id: str
@@ -22,6 +26,9 @@ class Job:
     threads: int
     slate_length: int
     hyperparameters: AnyHyperparameters
+    champion: Path | None = None
+    warm_start: bool = False
+    checkpoint_every_s: float = 30.0
 
 
 def read_job(path: Path) -> Job:
@@ -38,6 +45,9 @@ def read_job(path: Path) -> Job:
             threads=int(values["threads"]),
             slate_length=int(values["slate_length"]),
             hyperparameters=hyperparameters_of(model, values.get("hyperparameters", {})),
+            champion=Path(values["champion"]) if values.get("champion") else None,
+            warm_start=bool(values.get("warm_start", False)),
+            checkpoint_every_s=float(values.get("checkpoint_every_s", 30.0)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Untrainable(f"{path.name} cannot be read: {error!r}.") from error

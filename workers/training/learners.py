@@ -11,6 +11,7 @@ from workers.training.hyperparameters import Hyperparameters
 from workers.training.model_hyperparameters import AnyHyperparameters
 from workers.training.optimisation import Optimisation
 from workers.training.ranking import Ranker
+from workers.training.warm_start import Start
 
 
 class Learner(Protocol):
@@ -39,13 +40,22 @@ class Learner(Protocol):
 
 
 def make_learner(
-    model: str, data: Interactions, hyperparameters: AnyHyperparameters, *, seed: int, device: torch.device
+    model: str,
+    data: Interactions,
+    hyperparameters: AnyHyperparameters,
+    *,
+    seed: int,
+    device: torch.device,
+    start: Start | None = None,
 ) -> Learner:
-    """The learner of this model; the same seed gives the same learner. ValueError if they do not belong."""
+    """The learner of this model; the same seed gives the same learner. ValueError if they do not belong.
+
+    The default model alone can have a `start`.
+    """
     if isinstance(hyperparameters, Hyperparameters):
         if model != DEFAULT_MODEL:
             raise ValueError(f"{model} needs the paper's hyperparameters")
-        return Optimisation(data, hyperparameters, seed=seed, device=device)
+        return Optimisation(data, hyperparameters, seed=seed, device=device, start=start)
     # PyG takes seconds to import, which the default model need not wait for.
     from workers.training.paper.optimisation import PaperOptimisation
 

@@ -14,6 +14,7 @@ CARD = "README.md"
 PROTOCOLS = {"candidates": "candidate lists", "full_ranking": "full ranking"}
 POPULARITY = "popularity"
 CURVE = "validations"
+CHAMPION = "over_champion"
 MAX_LISTED = 10
 """Longer lists are told by their length alone: they are no figure to read."""
 
@@ -118,7 +119,9 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield _table(("protocol", "figure", "this model", POPULARITY), rows)
     else:
         yield "No purchases could be held out, so there are no figures of its quality."
-    told = (*PROTOCOLS, POPULARITY, CURVE)
+    if compared := _mapping(metrics.get(CHAMPION)):
+        yield from _over_champion(compared)
+    told = (*PROTOCOLS, POPULARITY, CURVE, CHAMPION)
     rest = {name: value for name, value in metrics.items() if name not in told}
     for name in PROTOCOLS:
         rest |= {name: _nested(_mapping(metrics.get(name)))}
@@ -129,6 +132,26 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
     if points:
         yield "### validations"
         yield _table(tuple(points[0]), [[point.get(name) for name in points[0]] for point in points])
+
+
+def _over_champion(compared: Mapping[str, Any]) -> Iterator[str]:
+    """The comparison with the release that was served, over all users and by segment."""
+    yield f"### Against the champion, {_text(compared.get('release_id'))}"
+    if not _mapping(compared.get("difference")):
+        yield f"It cannot be compared: {_text(compared.get('reason'))}."
+        return
+    groups = {"all": compared}
+    for kind, segments in _mapping(compared.get("segments")).items():
+        groups |= {f"{name} {kind}": _mapping(segment) for name, segment in _mapping(segments).items()}
+    head = ("over", "users", "figure", "this model", "champion", "difference", "from", "to")
+    yield _table(head, [row for name, group in groups.items() for row in _compared(name, group)])
+
+
+def _compared(name: str, group: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    ours, its = _mapping(group.get("candidate")), _mapping(group.get("champion"))
+    for figure, found in _mapping(group.get("difference")).items():
+        interval = (_mapping(found).get(each) for each in ("difference", "low", "high"))
+        yield name, group.get("num_users"), figure, ours.get(figure), its.get(figure), *interval
 
 
 def _sections(path: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[str]:

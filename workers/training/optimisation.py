@@ -17,6 +17,7 @@ from workers.training.losses import Task, fast_precision, softmax_loss
 from workers.training.model import CosineGCN, Vectors, spectral_start
 from workers.training.processes import Shares
 from workers.training.ranking import Scorer
+from workers.training.warm_start import Start
 
 
 class Optimisation:
@@ -36,6 +37,7 @@ class Optimisation:
         seed: int,
         device: torch.device,
         precision: torch.dtype | None = None,
+        start: Start | None = None,
     ) -> None:
         self._hyperparameters = hp = hyperparameters
         self._seed = seed
@@ -53,15 +55,35 @@ class Optimisation:
             )
         )
         generator = torch.Generator().manual_seed(seed)
-        users, products = spectral_start(
-            self._adjacency, shape, dimensions=hp.dimensions, std=hp.initial_std, generator=generator
+        self._model = CosineGCN(
+            *self._embeddings(data, start, shape, generator), layer_weights=hp.layer_weights
         )
-        streamers = torch.randn(data.num_streamers, hp.dimensions, generator=generator).to(device)
-        streamers *= hp.initial_std / hp.dimensions**0.5
-        self._model = CosineGCN(users, products, streamers, layer_weights=hp.layer_weights)
+        if start is not None:
+            self._model.bias.data.copy_(start.bias)
         embeddings = [self._model.users, self._model.products, self._model.streamers]
         self._optimizer = Adam(
             [Group(embeddings, hp.learning_rate), Group([self._model.bias], hp.bias_learning_rate)]
+        )
+
+    def _embeddings(
+        self, data: Interactions, start: Start | None, shape: tuple[int, int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings of users, products and streamers to start from, on the graph's device."""
+        hp, device = self._hyperparameters, self._adjacency.forward.weights.device
+
+        def noise(num: int) -> Tensor:
+            drawn = torch.randn(num, hp.dimensions, generator=generator).to(device)
+            return drawn.mul_(hp.initial_std / hp.dimensions**0.5)
+
+        if start is None:
+            users, products = spectral_start(
+                self._adjacency, shape, dimensions=hp.dimensions, std=hp.initial_std, generator=generator
+            )
+            return users, products, noise(data.num_streamers)
+        return (
+            self._shares.part(noise(self._shares.num_rows)).add_(self._shares.part(start.users.to(device))),
+            noise(data.num_products).add_(start.products.to(device)),
+            noise(data.num_streamers).add_(start.streamers.to(device)),
         )
 
     @property

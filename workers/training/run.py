@@ -22,6 +22,7 @@ from workers.training.job import Job, read_job
 from workers.training.progress import OnProgress, Phase, Progress
 from workers.training.trainer import Trainer
 from workers.training.validation import Validation, validation_of
+from workers.training.warm_start import warm_start
 
 BAD_INPUT_EXIT = 3
 PHASE_PERCENT: dict[Phase, tuple[float, float]] = {
@@ -90,7 +91,11 @@ def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> No
     emit(Progress("load", 0, f"reading the snapshot, training on {_described(device)}"))
     snapshot = folder / "snapshot"
     data = read_snapshot(snapshot)
-    checkpoint = Checkpoint(folder / "checkpoint.pt", fingerprint=fingerprint(job, snapshot, device))
+    checkpoint = Checkpoint(
+        folder / "checkpoint.pt",
+        fingerprint=fingerprint(job, snapshot, device),
+        every_s=job.checkpoint_every_s,
+    )
     trainer = Trainer(
         data,
         job.hyperparameters,
@@ -100,6 +105,8 @@ def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> No
         on_progress=emit,
         checkpoint=checkpoint,
         validation=_validation_by_time(snapshot, job),
+        champion=job.champion,
+        warm_start=warm_start(job.champion, job.hyperparameters) if job.warm_start else None,
     )
     trained = trainer.train()
     if not processes.is_first():
@@ -180,6 +187,7 @@ class Emitter:
 def fingerprint(job: Job, snapshot: Path, device: torch.device) -> str:
     """Names everything that a step depends on."""
     parts = [snapshot_sha256(snapshot), job.model, job.seed, device.type, job.hyperparameters.to_dict()]
+    parts += [job.champion.name if job.champion else "", job.warm_start]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,8 @@ The same seed gives bitwise the same vectors on one kind of CPU with one number 
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,7 @@ from lsec.core.errors import Untrainable
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import candidate_metrics
 from workers.training import processes
+from workers.training.champion import over_champion
 from workers.training.checkpoint import Checkpoint, TrainingState
 from workers.training.data import Interactions
 from workers.training.divergence import require_finite
@@ -25,7 +27,9 @@ from workers.training.model import Vectors
 from workers.training.model_hyperparameters import AnyHyperparameters
 from workers.training.progress import OnProgress, Progress, peak_memory_mb
 from workers.training.ranking import Ranker, Scorer
+from workers.training.selection_model import Kept, kept_of
 from workers.training.validation import Validation, validation_split
+from workers.training.warm_start import WarmStart
 
 SELECTION_METRIC = "ndcg@10"
 
@@ -34,7 +38,8 @@ SELECTION_METRIC = "ndcg@10"
 class Trained:
     """Vectors, product bias [P] and figures of a finished training.
 
-    A model that does not score by vectors has none, and is its `ranker` alone.
+    A model that does not score by vectors has none, and is its `ranker` alone. `selection` is what is kept of
+    the model that was not shown the held-out purchases.
     """
 
     vectors: Vectors
@@ -42,6 +47,7 @@ class Trained:
     temperature: float
     metrics: dict[str, Any]
     ranker: Ranker | None = None
+    selection: Kept = field(default_factory=dict)
 
     @property
     def scorer(self) -> Ranker:
@@ -66,7 +72,8 @@ class Trainer:
     """One training of a model by its name, from where its checkpoint stands to the end.
 
     It selects on `validation`, by default a split of the data. Without a user who has purchases to hold out,
-    it takes all steps and has no validation figures.
+    it takes all steps and has no validation figures. What it selects is held against the `champion`, the
+    folder of the served release's artifact. With `warm_start`, both trainings start from that.
     """
 
     def __init__(
@@ -80,6 +87,8 @@ class Trainer:
         on_progress: OnProgress | None = None,
         checkpoint: Checkpoint | None = None,
         validation: Validation | None = None,
+        champion: Path | None = None,
+        warm_start: WarmStart | None = None,
     ) -> None:
         self._data = data
         self._hyperparameters = hyperparameters
@@ -89,6 +98,8 @@ class Trainer:
         self._on_progress = on_progress or (lambda _: None)
         self._checkpoint = checkpoint or Checkpoint(None)
         self._validation = validation
+        self._champion = champion
+        self._warm_start = warm_start
         self._state = self._checkpoint.load(device)
         self._started_at = time.monotonic() - self._state.seconds
         self._step_times_s: list[float] = []
@@ -109,7 +120,8 @@ class Trainer:
         ranker = learner.scorer()
         if isinstance(ranker, Scorer):
             assert isinstance(learner, HasVectors), "who scores by vectors has them"
-            return Trained(learner.vectors(), ranker.bias, ranker.temperature, self.metrics, ranker)
+            kept = self._state.selection_model
+            return Trained(learner.vectors(), ranker.bias, ranker.temperature, self.metrics, ranker, kept)
         return Trained(no_vectors(self._data), torch.zeros(ranker.num_products), 1.0, self.metrics, ranker)
 
     def fit(self) -> Learner:
@@ -132,7 +144,9 @@ class Trainer:
         """Finds the number of steps, and the figures of the model that it gives."""
         validation = self._validation or validation_split(self._data, self._hyperparameters, seed=self._seed)
         learner = self.search_steps(validation)
-        report = selection_report(learner.scorer(), validation) if learner else {}
+        report, kept = self._report(learner.scorer(), validation) if learner else ({}, {})
+        if self._warm_start is not None:
+            report["warm_start"] = self._warm_start.report
         reason = self._stopped_because()
         self._state = TrainingState(
             stage="train",
@@ -140,9 +154,18 @@ class Trainer:
             best_value=self._state.best_value,
             validations=self._state.validations,
             selection=report | {"stopped_because": reason},
+            selection_model=kept,
             seconds=self._seconds,
         )
         self._on_progress(Progress("select", 1, reason, self.metrics, is_news=True))
+
+    def _report(self, ranker: Ranker, validation: Validation) -> tuple[dict[str, Any], Kept]:
+        """Figures of the selection's model, and what is kept of it."""
+        kept = kept_of(ranker)
+        report = selection_report(ranker, validation)
+        if self._champion is not None and processes.is_first():
+            report["over_champion"] = over_champion(self._champion, ranker, kept, validation)
+        return report, kept
 
     def search_steps(self, validation: Validation) -> Learner | None:
         """The learner of the best validation; None where nothing is held out."""
@@ -185,7 +208,15 @@ class Trainer:
 
     def _learner(self, data: Interactions) -> Learner:
         give_back_freed_memory()
-        learner = make_learner(self._model, data, self._hyperparameters, seed=self._seed, device=self._device)
+        warm, stage = self._warm_start, self._state.stage
+        learner = make_learner(
+            self._model,
+            data,
+            self._hyperparameters,
+            seed=self._seed,
+            device=self._device,
+            start=warm.start(stage, data) if warm is not None and not self._state.step else None,
+        )
         if self._state.step:
             learner.restore(self._state.parameters, self._state.optimizer)
             self._state.parameters, self._state.optimizer = {}, {}

@@ -57,7 +57,10 @@ class Question:
         """One for each seed; Untrainable when there is nothing to validate on."""
         hyperparameters = hyperparameters_of(self.model, self.fixed)
         seeds = range(self.seed, self.seed + self.num_seeds)
-        splits = [self.validation or validation_split(self.data, hyperparameters, seed=s) for s in seeds]
+        # Salts from 1 on: what a release is judged by later has no part in the choice.
+        splits = [
+            self.validation or validation_split(self.data, hyperparameters, seed=s, salt=1 + s) for s in seeds
+        ]
         if not all(len(split.lists) for split in splits):
             raise Untrainable(
                 "Nobody has purchases to hold out, so there is nothing to choose by.",

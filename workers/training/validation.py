@@ -7,6 +7,7 @@ import numpy as np
 
 from lsec.core.metrics import CandidateLists, candidate_lists
 from workers.training.data import Interactions, Pairs, Rows, Timeline, no_pairs
+from workers.training.pair_hash import HeldOutRule
 from workers.training.time_split import cutoff_by_share, time_split
 
 SplitKind = Literal["random", "time"]
@@ -32,7 +33,7 @@ class SplitSettings(Protocol):
 class Validation:
     """`train` has the held-out purchases taken out of its buys; the lists are of some of their users.
 
-    num_unknown purchases of a split by time are not held out, since nothing was known of their user or
+    num_unknown purchases are in neither: nothing is known of their user, or in a split by time of their
     product.
     """
 
@@ -42,10 +43,17 @@ class Validation:
     num_unknown: int = 0
 
 
-def validation_split(data: Interactions, hyperparameters: SplitSettings, *, seed: int) -> Validation:
-    """The random split by the hyperparameters; its lists are empty when nothing can be held out."""
-    train, held_out = hold_out(data, share=hyperparameters.validation_share, seed=seed)
-    return Validation(train, held_out, _lists(train, held_out, hyperparameters, seed=seed))
+def validation_split(
+    data: Interactions, hyperparameters: SplitSettings, *, seed: int, salt: int = 0
+) -> Validation:
+    """The random split by the hyperparameters; its lists are empty when nothing can be held out.
+
+    Of the seed are only the products that fill up the lists. Whoever selects by other purchases than those by
+    which releases are judged gives another salt.
+    """
+    train, held_out = hold_out(data, share=hyperparameters.validation_share, salt=salt)
+    num_unknown = len(data.buys) - len(train.buys) - len(held_out)
+    return Validation(train, held_out, _lists(train, held_out, hyperparameters, seed=seed), num_unknown)
 
 
 def validation_by_time(timeline: Timeline, hyperparameters: SplitSettings, *, seed: int) -> Validation:
@@ -75,22 +83,22 @@ def _lists(train: Interactions, held_out: Pairs, hp: SplitSettings, *, seed: int
     )
 
 
-def hold_out(data: Interactions, *, share: float, seed: int) -> tuple[Interactions, Pairs]:
-    """What is left, and about this share of each user's purchased products at random, never a user's last.
+def hold_out(data: Interactions, *, share: float, salt: int = 0) -> tuple[Interactions, Pairs]:
+    """What is left, and the purchases that are held out: about this share of them, by a hash of their ids.
 
-    The share is rounded at random for each user: those with few purchases take part too, and the expected
-    number is exactly the share. Views of the held-out pairs go too: who buys a product has just viewed it.
+    Each pair's side depends on its two ids alone, see `HeldOutRule`: not on other pairs, for else a pair that
+    an earlier training learned from might be held out of a later one. So a user may be left without a
+    purchase. The training part has lost theirs, like any held out; but as it knows nothing of what they buy,
+    theirs are not among the held-out pairs. Views of all that is taken go too: who buys a product has just
+    viewed it.
     """
-    rng = np.random.default_rng([seed, 1])
-    degrees = np.bincount(data.buys.sources, minlength=data.num_users)
-    wanted = np.floor(degrees * share + rng.random(data.num_users)).astype(np.int64)
-    num_held_out = np.minimum(wanted, np.maximum(degrees - 1, 0))
-    shuffled = np.lexsort((rng.random(len(data.buys)), data.buys.sources))
-    place = np.empty(len(data.buys), np.int64)
-    place[shuffled] = np.arange(len(data.buys)) - data.buys.indptr(data.num_users)[data.buys.sources]
-    is_held_out = place < num_held_out[data.buys.sources]
-    buys, held_out = data.buys[~is_held_out], data.buys[is_held_out]
-    return replace(data, buys=buys, viewed=data.viewed.without(held_out)), held_out
+    buys = data.buys
+    rule = HeldOutRule(share, salt)
+    is_taken = rule.holds_out(data.user_ids, data.product_ids, buys.sources, buys.targets)
+    kept, taken = buys[~is_taken], buys[is_taken]
+    is_known = np.bincount(kept.sources, minlength=data.num_users) > 0
+    train = replace(data, buys=kept, viewed=data.viewed.without(taken))
+    return train, taken[is_known[taken.sources]]
 
 
 def sampled_lists(

@@ -27,6 +27,7 @@ from lsec.core.settings import Settings
 from workers.graph import read_rows
 from workers.upkeep.files import clean_artifacts, clean_run
 from workers.upkeep.log import UpkeepLog, day_of, is_erased
+from workers.upkeep.snapshot_cleaning import clean_snapshots
 
 REWRITE_TIMEOUT_S = 60.0
 CLOCKS_APART = timedelta(minutes=1)
@@ -63,6 +64,7 @@ class Upkeep:
         in_graph = [erasure for erasure in erasures if erasure.committed_at is not None]
         delete_dead_letters(self.engine, in_graph)
         under_way = self._look_at_runs(in_graph)
+        self._look_at_snapshots(in_graph)
         self._look_at_artifacts(in_graph, under_way)
         self._look_at_log(in_graph, event_log)
         cleared = [erasure for erasure in in_graph if not self.waiting[erasure.id]]
@@ -136,6 +138,17 @@ class Upkeep:
                 with self._faults_wait(erasures, f"the files of training {folder.name}"):
                     clean_run(folder, _users(erasures))
         return list(started)
+
+    def _look_at_snapshots(self, erasures: Sequence[Erasure]) -> None:
+        """Clean snapshots, and wait for those in use that were made before; runs are cleaned by then."""
+        if not erasures:
+            return
+        with self._faults_wait(erasures, "the folder of snapshots"):
+            for created_at, what in clean_snapshots(self.settings, self.engine, _users(erasures)):
+                for erasure in erasures:
+                    assert erasure.committed_at is not None
+                    if created_at < erasure.committed_at + CLOCKS_APART:
+                        self._wait(erasure, what)
 
     def _look_at_artifacts(self, erasures: Sequence[Erasure], under_way: Sequence[str]) -> None:
         """Clean artifacts, but of users whom a run under way may hold: its artifact is not to be touched."""

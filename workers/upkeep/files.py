@@ -1,4 +1,4 @@
-"""Files that hold people: snapshots of trainings and artifacts of releases."""
+"""Files of runs and artifacts of releases that hold people."""
 
 import json
 import mmap
@@ -6,14 +6,11 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from lsec.core.artifact import MANIFEST
 from lsec.core.errors import ArtifactError
 from lsec.core.settings import Settings
 from workers.upkeep.scrub import recover, scrub
+from workers.upkeep.snapshot_cleaning import holds
 
 SNAPSHOT = "snapshot"
 MADE_OF_IT = ("checkpoint.pt", "artifact")
@@ -24,15 +21,17 @@ PARTS = ("snapshot.partial", "artifact.partial", "checkpoint.partial")
 def clean_run(folder: Path, user_ids: Collection[str]) -> None:
     """Delete what a run that is over holds of these users: its snapshot, and what was made of it.
 
-    The snapshot goes last: as long as it is there, a run that was cleaned half-way is found again.
+    The snapshot goes last: as long as it is there, a run that was cleaned half-way is found again. One that
+    lies elsewhere is `clean_snapshots`' to clean, after the runs.
     """
     for name in PARTS:
         _delete(folder / name)
     snapshot = folder / SNAPSHOT
-    if not snapshot.exists() or _holds(snapshot, user_ids):
+    if not snapshot.exists() or holds(snapshot, user_ids):
         for name in MADE_OF_IT:
             _delete(folder / name)
-        _delete(snapshot)
+        if not snapshot.is_symlink():
+            _delete(snapshot)
 
 
 def clean_artifacts(
@@ -78,17 +77,6 @@ def _release_of(run: Path) -> str:
         return str(json.loads((run / "job.json").read_text())["release_id"])
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-
-
-def _holds(snapshot: Path, user_ids: Collection[str]) -> bool:
-    """Whether a snapshot has one of these users; so it does if it cannot be read."""
-    wanted = pa.array(list(user_ids), pa.string())
-    try:
-        with pq.ParquetFile(snapshot / "users.parquet") as file:
-            batches = file.iter_batches(columns=["id"])
-            return any(pc.any(pc.is_in(batch["id"], value_set=wanted)).as_py() for batch in batches)
-    except (OSError, KeyError, pa.ArrowException):
-        return True
 
 
 def _holds_ids(artifact: Path, user_ids: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ from workers.ledger import open_ledger
 from workers.trainings import OUTAGES
 from workers.upkeep.erasure import Upkeep, forget_in_files, open_erasures
 from workers.upkeep.retention import horizon_of, prune
+from workers.upkeep.runs import delete_old_runs
 
 PRUNE_FOR_S = 60.0
 """A short while at a time: erasures wait behind it."""
@@ -33,6 +34,20 @@ def continue_erasures(settings: Settings) -> None:
             Upkeep(settings, engine, driver, client).step()
     except (*OUTAGES, redis.exceptions.RedisError) as error:
         log.warning("erasures wait for a service: %s", error)
+    finally:
+        engine.dispose()
+
+
+def delete_runs(settings: Settings) -> None:
+    """Delete the folders of runs that are past their retention."""
+    engine = open_ledger(settings)
+    try:
+        deleted = delete_old_runs(settings, engine)
+    except OUTAGES as error:
+        log.warning("old runs wait for a service: %s", error)
+    else:
+        if deleted:
+            log.info("deleted the folders of %d old runs", len(deleted))
     finally:
         engine.dispose()
 

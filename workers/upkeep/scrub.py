@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from lsec.core import durable
 from lsec.core.artifact import MANIFEST, Artifact, open_artifact
-from lsec.core.artifact_layout import FILES
+from lsec.core.artifact_layout import FILES, GATE_FILES
 from lsec.core.id_index import ids_of
+from lsec.core.selection_vectors import read_selection_vectors
 from lsec.core.tensor_file import edited_tensors
 from workers.training.artifact_files import sha256_on_disk, write_arrays, write_manifest
 from workers.training.model_card import CARD
@@ -26,6 +27,7 @@ from workers.training.model_card import CARD
 ROWS: dict[str, Any] = {
     "user_ids": 0,
     "user_vectors": 0.0,
+    "gate_user_vectors": 0.0,
     "slates": -1,
     "slate_scores": -np.inf,
 }
@@ -38,6 +40,8 @@ def scrub(folder: Path, user_ids: Sequence[str]) -> bool:
     found = [row for user_id in user_ids if (row := artifact.user_row(user_id)) is not None]
     if not found:
         return False
+    # Read for its check alone: what is damaged must not be given a hash that says it is sound.
+    read_selection_vectors(folder, artifact.manifest)
     partial = _beside(folder, "scrubbed.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -53,6 +57,7 @@ def scrub(folder: Path, user_ids: Sequence[str]) -> bool:
     write_manifest(partial, manifest)
     # As it is on the disk, and so that nobody who serves it has to compare it.
     open_artifact(partial)
+    read_selection_vectors(partial, manifest)
     for path in (*partial.iterdir(), partial):
         durable.sync(path)
     partial.rename(_beside(folder, "scrubbed"))
@@ -89,7 +94,9 @@ def _write_changed(
 ) -> tuple[dict[str, str], int]:
     """Write the files that change without the users of `rows`; their hashes, and the purchases left."""
     hashes = {}
-    for name in (name for name, held in FILES.items() if not ROWS.keys().isdisjoint(held)):
+    for name, held in (FILES | GATE_FILES).items():
+        if ROWS.keys().isdisjoint(held) or (name in GATE_FILES and name not in artifact.manifest.files):
+            continue
         shutil.copyfile(folder / name, target / name)
         with edited_tensors(target / name) as tensors:
             for array in ROWS.keys() & tensors.keys():

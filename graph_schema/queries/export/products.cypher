@@ -2,7 +2,11 @@
 // mode: read
 // params: start, stop, categories
 // columns: indexes, ids
+CYPHER 25
 MATCH (n:Product)
 WHERE n.index >= $start AND n.index < $stop
   AND ($categories IS NULL OR EXISTS { MATCH (n)-[:IN]->(c:Category) WHERE c.id IN $categories })
-RETURN collect(n.index) AS indexes, collect(n.id) AS ids
+WITH collect(n.index) AS indexes, collect(n.id) AS ids
+RETURN
+  [i IN range(0, size(indexes) - 1, 4096) WHERE i < size(indexes) |
+    vector(indexes[i..i + 4096], size(indexes[i..i + 4096]), INTEGER32)] AS indexes, ids

@@ -1,7 +1,11 @@
-// Ids of the streamers whose dense index lies in a range, as one record.
+// Ids of the streamers whose dense index lies in a range and that belong to the scope, as one record.
 // mode: read
-// params: start, stop
+// params: start, stop, streamers
 // columns: indexes, ids
+CYPHER 25
 MATCH (n:Streamer)
-WHERE n.index >= $start AND n.index < $stop
-RETURN collect(n.index) AS indexes, collect(n.id) AS ids
+WHERE n.index >= $start AND n.index < $stop AND ($streamers IS NULL OR n.id IN $streamers)
+WITH collect(n.index) AS indexes, collect(n.id) AS ids
+RETURN
+  [i IN range(0, size(indexes) - 1, 4096) WHERE i < size(indexes) |
+    vector(indexes[i..i + 4096], size(indexes[i..i + 4096]), INTEGER32)] AS indexes, ids

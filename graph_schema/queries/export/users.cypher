@@ -2,6 +2,11 @@
 // mode: read
 // params: start, stop
 // columns: indexes, ids
+CYPHER 25
 MATCH (n:User)
+USING INDEX n:User(index)
 WHERE n.index >= $start AND n.index < $stop
-RETURN collect(n.index) AS indexes, collect(n.id) AS ids
+WITH collect(n.index) AS indexes, collect(n.id) AS ids
+RETURN
+  [i IN range(0, size(indexes) - 1, 4096) WHERE i < size(indexes) |
+    vector(indexes[i..i + 4096], size(indexes[i..i + 4096]), INTEGER32)] AS indexes, ids

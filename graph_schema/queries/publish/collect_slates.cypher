@@ -1,8 +1,13 @@
-// Delete some slates of a release; the number deleted tells when to stop.
+// Delete some slates of a release that is being collected; the number deleted tells when to stop.
 // mode: write
 // params: release_id, limit
 // columns: num_deleted
-MATCH (s:Slate {release_id: $release_id})
+MATCH (r:Release {id: $release_id})
+SET r.written_at = datetime()
+WITH r
+WHERE r.collected_from_at IS NOT NULL
+MATCH (s:Slate)
+WHERE s.release_id = r.id AND s.user_id IS NOT NULL
 WITH s LIMIT $limit
 DETACH DELETE s
 RETURN count(*) AS num_deleted

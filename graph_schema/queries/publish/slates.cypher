@@ -1,15 +1,19 @@
-// Write the slates of some users; a restart writes the same again. Passed over are users who are gone, and
-// those whose erasure may be newer than the release's snapshot: that was made up to a day before the release.
+// Write the slates of some users, and in the same transaction that they are written: no row if they are already,
+// or the release is being collected. The first SET write-locks the release, so that two writers follow each
+// other. Passed over are users who are gone. Parameters come as one map, as a plan is made for each size of list.
 // mode: write
-// params: release_id, rows
-// columns: -
-MATCH (r:Release {id: $release_id})
-UNWIND $rows AS row
-MATCH (u:User {id: row.user_id})
-WHERE NOT EXISTS {
-  MATCH (t:Tombstone {user_hash: row.user_hash})
-  WHERE t.until >= date(r.created_at) - duration('P1D')
+// params: batch
+// columns: num_written
+MATCH (r:Release {id: $batch.release_id})
+SET r.written_at = datetime()
+WITH r
+WHERE r.num_users_written = $batch.start AND r.collected_from_at IS NULL
+CALL (r) {
+  UNWIND $batch.rows AS row
+  MATCH (u:User {id: row[0]})
+  CREATE (u)-[:HAS_SLATE]->(:Slate {
+    release_id: $batch.release_id, user_id: row[0], product_ids: row[1], scores: row[2]})
+  RETURN count(*) AS num_written
 }
-MERGE (s:Slate {release_id: $release_id, user_id: row.user_id})
-SET s.product_ids = row.product_ids, s.scores = row.scores
-MERGE (u)-[:HAS_SLATE]->(s)
+SET r.num_users_written = $batch.stop, r.num_slates = r.num_slates + num_written
+RETURN num_written

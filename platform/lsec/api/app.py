@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from lsec.api.background import stop
 from lsec.api.dependencies import AppState, Services
 from lsec.api.direct_route import match_first
 from lsec.api.estimates import open_estimates
@@ -29,32 +30,43 @@ from lsec.api.routes import (
     erasures,
     event_status,
     events,
+    experiments,
     health,
     influence,
+    inspections,
     lift,
     live,
     paper,
     recommendations,
+    release_changes,
     releases,
+    retraining,
     seeds,
+    snapshots,
     trainings,
     users,
 )
 from lsec.api.routes import metrics as metrics_routes
 from lsec.api.shedding import Shedding
 from lsec.api.stores.active_release import ReleaseFollower
+from lsec.api.stores.challenger import Arm, Challenger
 from lsec.api.stores.cypher import CypherStore
 from lsec.api.stores.dead_letters import DeadLetterStore
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.event_log import EventLog, open_log
+from lsec.api.stores.experiments import ExperimentStore
 from lsec.api.stores.graph import Graph, open_graph
+from lsec.api.stores.inspections import InspectionStore
 from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.api.stores.live_feed import LiveFeed
 from lsec.api.stores.market import Market
 from lsec.api.stores.personal_data import PersonalData
+from lsec.api.stores.promotions import Promotions
 from lsec.api.stores.releases import ReleaseStore
+from lsec.api.stores.retraining import RetrainingStore
 from lsec.api.stores.shoppers import Shoppers
+from lsec.api.stores.snapshots import SnapshotStore
 from lsec.api.stores.streamers import Streamers
 from lsec.api.stores.streams import Streams
 from lsec.api.stores.trainings import TrainingStore, make_sender
@@ -65,7 +77,6 @@ DESCRIPTION = (
     "Live-stream e-commerce events go in, recommendations and influence come out. "
     "Send an API key as `Authorization: Bearer lsec_…`; errors are `application/problem+json`."
 )
-CANCEL_AGAIN_S = 0.1
 LAST_TURNS_S = 0.01
 EXIT_LOOP_ENDED = 70
 """The exit status of a process one of whose background loops has ended: EX_SOFTWARE."""
@@ -108,7 +119,11 @@ def create_app(settings: Settings | None = None, *, counters: Path | None = None
     for module in (
         events,
         trainings,
+        retraining,
         releases,
+        release_changes,
+        experiments,
+        snapshots,
         recommendations,
         discovery,
         influence,
@@ -120,6 +135,7 @@ def create_app(settings: Settings | None = None, *, counters: Path | None = None
         cypher,
         live,
         metrics_routes,
+        inspections,
         dead_letters,
         event_status,
         users,
@@ -158,9 +174,21 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             streams=streams,
             prepare=(shoppers.prepare, explainer.prepare),
         )
-        follower = ReleaseFollower(graph, settings, serve=market.serve, tell=market.graph_answers)
+        champion = Arm(market, shoppers)
+
+        def open_arm() -> Arm:
+            own = Shoppers(graph, leaving=lambda: erasure_store.leaving)
+            return Arm(Market(graph, log_client, settings, shoppers=own, streams=streams), own)
+
+        challenger = Challenger(champion, settings.artifacts_path, open_arm=open_arm)
+        stack.push_async_callback(challenger.close)
+        follower = ReleaseFollower(
+            graph, settings, serve=market.serve, tell=market.graph_answers, aim=challenger.aim
+        )
         statements = CypherStore(driver, log_client, ledger, erasure_store, settings)
         stack.push_async_callback(statements.close)
+        releases_store = ReleaseStore(ledger, graph, sender, settings)
+        promotions = Promotions(ledger, graph, releases_store)
         live_feed = LiveFeed(log_client, settings, leaving=lambda: erasure_store.leaving)
 
         async def count_listeners() -> None:
@@ -172,6 +200,7 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             event_log.watch_load,
             market.follow,
             follower.follow,
+            challenger.follow,
             shoppers.follow,
             erasure_store.follow,
             live_feed.follow,
@@ -182,16 +211,21 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             settings=settings,
             ledger=ledger,
             keys=KeyStore(ledger),
+            inspections=InspectionStore(ledger),
             rate_limits=await stack.enter_async_context(open_rate_limits(settings)),
-            trainings=TrainingStore(ledger, sender),
-            releases=ReleaseStore(ledger),
+            trainings=TrainingStore(ledger, sender, device=settings.device),
+            retraining=RetrainingStore(ledger, sender),
+            releases=releases_store,
+            promotions=promotions,
+            experiments=ExperimentStore(ledger, graph, releases_store, promotions),
+            snapshots=SnapshotStore(ledger, sender),
             dead_letters=DeadLetterStore(ledger, log_client, settings),
             erasures=erasure_store,
             personal_data=PersonalData(ledger, event_log, graph, settings),
             event_log=event_log,
             graph=graph,
             follower=follower,
-            recommender=Recommender(graph, market, shoppers, streams, erasure_store, explainer),
+            recommender=Recommender(graph, champion, challenger, streams, erasure_store, explainer),
             market=market,
             shoppers=shoppers,
             streamers=streamers,
@@ -221,9 +255,4 @@ def _end_with(task: asyncio.Task[None]) -> None:
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.remove_done_callback(_end_with)
-    # One cancel may be lost: redis-py, and wait_for of Python 3.11, swallow it as a connection opens.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await stop(task)

@@ -20,14 +20,19 @@ from lsec.api.stores.cypher import CypherStore
 from lsec.api.stores.dead_letters import DeadLetterStore
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.event_log import EventLog
+from lsec.api.stores.experiments import ExperimentStore
 from lsec.api.stores.graph import Graph
+from lsec.api.stores.inspections import InspectionStore
 from lsec.api.stores.keys import Caller, KeyStore
 from lsec.api.stores.ledger import Ledger
 from lsec.api.stores.live_feed import LiveFeed
 from lsec.api.stores.market import Market
 from lsec.api.stores.personal_data import PersonalData
+from lsec.api.stores.promotions import Promotions
 from lsec.api.stores.releases import ReleaseStore
+from lsec.api.stores.retraining import RetrainingStore
 from lsec.api.stores.shoppers import Shoppers
+from lsec.api.stores.snapshots import SnapshotStore
 from lsec.api.stores.streamers import Streamers
 from lsec.api.stores.trainings import TrainingStore
 from lsec.core.errors import Forbidden, Unauthenticated
@@ -60,9 +65,14 @@ class Services:
     settings: Settings
     ledger: Ledger
     keys: KeyStore
+    inspections: InspectionStore
     rate_limits: RateLimits
     trainings: TrainingStore
+    retraining: RetrainingStore
     releases: ReleaseStore
+    promotions: Promotions
+    experiments: ExperimentStore
+    snapshots: SnapshotStore
     dead_letters: DeadLetterStore
     erasures: ErasureStore
     personal_data: PersonalData

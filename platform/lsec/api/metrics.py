@@ -179,6 +179,16 @@ def dead_letter_family(num_open: int) -> Metric:
     return GaugeMetricFamily("lsec_dead_letters", "Events set aside that nobody has dealt with yet", num_open)
 
 
+def inspection_family(counts: Mapping[str, int]) -> Metric:
+    """How much of the installation the last inspection found in each state."""
+    family = GaugeMetricFamily(
+        "lsec_inspections", "Parts of the installation, by what the last inspection found", labels=["state"]
+    )
+    for state, count in counts.items():
+        family.add_metric([state], count)
+    return family
+
+
 def up_family(answered: Mapping[str, bool]) -> Metric:
     """Which services answered for this scrape; what the others would tell is missing from it."""
     family = GaugeMetricFamily("lsec_up", "1 if the service answered for this scrape", labels=["service"])

@@ -10,10 +10,10 @@ from typing import Any
 from neo4j.exceptions import DriverError, Neo4jError
 
 from lsec.api.reasons import POPULAR, TASTE, Explainer, popular_in
+from lsec.api.stores.challenger import Arm, Challenger
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
-from lsec.api.stores.market import Market
-from lsec.api.stores.shoppers import Known, Shoppers
+from lsec.api.stores.shoppers import Known
 from lsec.api.stores.streams import Streams
 from lsec.serving.answer import answer
 from lsec.serving.shelf import Shelf
@@ -58,15 +58,15 @@ class Recommender:
     def __init__(
         self,
         graph: Graph,
-        market: Market,
-        shoppers: Shoppers,
+        champion: Arm,
+        challenger: Challenger,
         streams: Streams,
         erasures: ErasureStore,
         explainer: Explainer,
     ) -> None:
         self._graph = graph
-        self._market = market
-        self._shoppers = shoppers
+        self._champion = champion
+        self._challenger = challenger
         self._streams = streams
         self._erasures = erasures
         self._explainer = explainer
@@ -78,33 +78,36 @@ class Recommender:
     ) -> Recommendations:
         """At most wish.k products for a user, known or not; fewer only if no more may be shown.
 
-        NotFound for a stream that does not exist.
+        While an experiment runs, users of its share are answered from the challenger. NotFound for a stream
+        that does not exist.
         """
+        arm = self._challenger.arm_of(user_id)
 
         async def known(shelf: Shelf) -> tuple[Known, bool]:
             if user_id in self._erasures.hidden:
                 return UNKNOWN, True
-            return await self._shoppers.known(user_id, shelf)
+            return await arm.shoppers.known(user_id, shelf)
 
-        return await self._recommend(user_id, known, wish, stream_id=stream_id, explain=explain)
+        return await self._recommend(user_id, arm, known, wish, stream_id=stream_id, explain=explain)
 
     async def recommend_to(
         self, shopper: Shopper, wish: Wish, *, stream_id: str = "", explain: bool = False
     ) -> Recommendations:
         """At most wish.k products for a visitor of whom only this is known, and nothing is kept."""
-        known = partial(self._shoppers.visitor, shopper)
-        return await self._recommend("", known, wish, stream_id=stream_id, explain=explain)
+        known = partial(self._champion.shoppers.visitor, shopper)
+        return await self._recommend("", self._champion, known, wish, stream_id=stream_id, explain=explain)
 
     async def _recommend(
         self,
         user_id: str,
+        arm: Arm,
         known_of: Callable[[Shelf], Awaitable[tuple[Known, bool]]],
         wish: Wish,
         *,
         stream_id: str,
         explain: bool,
     ) -> Recommendations:
-        shelf, degraded = self._market.shelf, set(self._market.away)
+        shelf, degraded = arm.market.shelf, set(arm.market.away)
         if stream_id:
             wish = await self._showcased(wish, stream_id, shelf, degraded)
         known, is_current = await known_of(shelf)

@@ -16,7 +16,7 @@ from lsec.cli.demo_source import DemoRecord, Source, open_source, write_record
 from lsec.cli.options import api_url, extra
 from lsec.cli.output import err, out, print_table
 from lsec.cli.sending import How, Sent, of_events, send_all
-from lsec.cli.training import watch
+from lsec.cli.training import show_gate, watch
 from lsec.client import Client
 from lsec.client.sending import DEFAULT_BATCH
 from lsec.client.serving_answers import Recommendations
@@ -86,7 +86,7 @@ def _run_loop(
         record.is_complete = True
         write_record(settings.data_dir, record)
     steps.begin("train")
-    release_id = _train(client, settings)
+    release_id = _train(client, settings, override_gate=source.override_gate)
     steps.begin("publish")
     answers = _published(client, source.users(NUM_USERS), release_id)
     steps.end()
@@ -96,13 +96,15 @@ def _run_loop(
     steps.show()
 
 
-def _train(client: Client, settings: Settings) -> str:
+def _train(client: Client, settings: Settings, *, override_gate: str | None) -> str:
     """The release of a new training; LsecError that says why, and where the worker's log is, if it fails."""
-    run = watch(client, client.train())
+    run = watch(client, client.train(override_gate=override_gate))
+    if gate := run.metrics.get("gate"):
+        show_gate(gate)
     if run.status == "succeeded" and run.release_id is not None:
         return run.release_id
     raise LsecError(
-        f"The training {run.status}: {run.error or 'it made no release'}",
+        f"The training ended as {run.status}: {run.error or 'it made no release'}",
         remedy=f"The worker's log is {settings.data_dir / 'logs/worker.log'}.",
     )
 
@@ -177,7 +179,8 @@ def _demo_settings(data_dir: Path) -> Settings:
 
     settings = load_settings()
     ports = ("api_port", "bolt_port", "valkey_port")
-    own: dict[str, object] = {"data_dir": data_dir, "artifacts_dir": None, "runs_dir": None, "sql_url": None}
+    places = ("artifacts_dir", "runs_dir", "snapshots_dir", "sql_url")
+    own: dict[str, object] = {"data_dir": data_dir, **dict.fromkeys(places)}
     taken = {name: 0 for name in ports if not port_is_free(getattr(settings, name))}
     return settings.model_copy(update=own | taken)
 

@@ -29,6 +29,8 @@ class MarketSource:
     """The simulated market: its days end last midnight, and live mode goes on from there."""
 
     title = "a simulated market"
+    override_gate = None
+    """It is large enough to be judged like any other."""
 
     def __init__(self, start_at: datetime) -> None:
         self._market = Market(start_at=start_at)
@@ -46,6 +48,8 @@ class MarketSource:
 
 class FolderSource:
     """A folder in the paper's layout; in live mode its users look again at what they follow and bought."""
+
+    override_gate = "a demo shows what comes out, however few users there are to judge it by"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,5 +1,6 @@
 """The command that trains: triggers a run, follows it, cancels it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -28,6 +29,17 @@ MODEL_HELP = (
 PresetName = Annotated[
     str | None, typer.Option("--preset", help="Hyperparameters that `lsec tune` kept on the server.")
 ]
+SnapshotToUse = Annotated[
+    str | None,
+    typer.Option("--snapshot", metavar="ID", help="Train on this snapshot instead of a new one."),
+]
+OverrideGate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Publish it even if the gate rejects it, and put on record why (3 to 500 signs).",
+    ),
+]
 CURVE = ("step", "loss", "ndcg@10", "recall@10", "auc", "step_ms", "peak_mb", "peak_gpu_mb", "seconds")
 """What is shown of each validation of a run."""
 
@@ -38,7 +50,7 @@ def register(app: typer.Typer) -> None:
         rich_help_panel="Models",
         epilog="Examples: lsec train --since 2026-01-01 --category beauty · lsec train --no-wait · "
         "lsec train --model het-gcn --no-publish · lsec train --preset spring --set temperature=0.3 · "
-        "lsec train --follow trn_… · lsec train --cancel trn_…",
+        "lsec train --follow trn_… · lsec train --cancel trn_… · lsec train --logs trn_…",
     )(train)
 
 
@@ -49,20 +61,33 @@ def train(
     category: Categories = None,
     streamer: Streamers = None,
     min_purchases: Annotated[int, typer.Option(min=1, help="Only users with so many purchases.")] = 1,
+    snapshot: SnapshotToUse = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL)] = None,
     settings: Set = None,
     preset: PresetName = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     publish: Annotated[bool, typer.Option(help="Serve the result when it is done.")] = True,
+    override_gate: OverrideGate = None,
+    warm_start: Annotated[
+        bool, typer.Option("--warm-start", help="Start from the vectors of the release that is served.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda", help="cuda: on a worker of the GPUs' queue.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it stands on the run.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until the end.")] = True,
     follow: Annotated[str | None, typer.Option(metavar="ID", help="Show a running training instead.")] = None,
     cancel: Annotated[str | None, typer.Option(metavar="ID", help="Stop a running training instead.")] = None,
+    logs: Annotated[str | None, typer.Option(metavar="ID", help="Print a training's log instead.")] = None,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Train on the graph, or a chosen part of it, and publish the scores. Ctrl-C leaves the run going."""
     with connect(url, key) as client:
+        if logs is not None:
+            typer.echo(client.training_log(logs), nl=False)
+            return
         if cancel is not None:
             show(client.cancel_training(cancel), as_json=as_json)
             return
@@ -71,9 +96,14 @@ def train(
         else:
             run = client.train(
                 **_scope(since, until, category, streamer, min_purchases),
+                snapshot=snapshot,
                 model=model,
                 seed=seed,
                 publish=publish,
+                override_gate=override_gate,
+                warm_start=warm_start,
+                device=device,
+                reason=reason,
                 hyperparameters=parse_settings(settings or ()),
                 preset=preset,
             )
@@ -127,8 +157,15 @@ def require_success(run: Training, *, as_json: bool) -> None:
     """LsecError with the reason if a run did not succeed; as JSON the run itself, already shown, has it."""
     if run.status == "succeeded":
         return
-    reason = f": {run.error}" if run.error else "."
-    error = LsecError(f"Training {run.id} {run.status}{reason}")
+    if run.status == "rejected":
+        error = LsecError(
+            f"Training {run.id} was rejected, and nothing is published: {run.error}",
+            remedy=f"Publish it all the same with `lsec releases promote {run.release_id}` and --override "
+            "REASON, or train again with --override-gate REASON.",
+        )
+    else:
+        reason = f": {run.error}" if run.error else "."
+        error = LsecError(f"Training {run.id} {run.status}{reason}")
     if as_json:
         print_error(error)
         raise typer.Exit(1)
@@ -142,8 +179,30 @@ def show(run: Training, *, as_json: bool) -> None:
         return
     release = f", release {run.release_id}" if run.release_id else ""
     out.print(f"Training {run.id}: {run.status}{release}.", markup=False)
-    print_mapping("Metrics", {name: value for name, value in run.metrics.items() if name != "validations"})
+    if run.reason:
+        out.print(f"Why: {'; '.join(run.reason.splitlines())}", markup=False)
+    told_apart = ("validations", "gate")
+    print_mapping("Metrics", {name: value for name, value in run.metrics.items() if name not in told_apart})
     if curve := validations(run):
         names = [name for name in CURVE if any(name in each for each in curve)]
         print_table("Validations", names, [[each.get(name) for name in names] for each in curve])
     print_mapping("Seconds", run.timings_s)
+    if gate := run.metrics.get("gate"):
+        show_gate(gate)
+
+
+def show_gate(gate: Mapping[str, Any]) -> None:
+    """Prints the gate's verdict: each check with what it found."""
+    rows = [
+        (check["name"], "passed" if check["is_passed"] else "failed", check["value"], check["detail"])
+        for check in gate["checks"]
+    ]
+    print_table(f"Gate: {gate_outcome(gate)}", ("check", "", "value", "found"), rows)
+
+
+def gate_outcome(gate: Mapping[str, Any]) -> str:
+    """The verdict in words."""
+    if gate["is_passed"]:
+        return "passed"
+    override = gate.get("override")
+    return f"overridden ({override['reason']})" if override else "not passed"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path,
-    typer.Argument(help="A run's id or folder, a snapshot, or a folder with train/ (and val/) in it."),
+    typer.Argument(help="A snapshot or a run, by id or folder, or a folder with train/ (and val/) in it."),
 ]
 Only = Annotated[
     list[str] | None,
@@ -132,7 +132,7 @@ def _question(
     from workers.training.tune import Question
 
     space = search_space(hyperparameters_of(model, fixed), only=only, fixed=fixed)
-    interactions, validation = read_data(data, runs=settings.runs_path)
+    interactions, validation = read_data(data, runs=settings.runs_path, snapshots=settings.snapshots_path)
     return Question(
         interactions,
         model,

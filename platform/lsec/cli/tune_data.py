@@ -1,4 +1,4 @@
-"""What a search runs on: the snapshot of a run, or a folder in the layout of the paper's code."""
+"""What a search runs on: a snapshot, that of a run, or a folder in the layout of the paper's code."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,23 +15,26 @@ if TYPE_CHECKING:
     from workers.training.validation import Validation
 
 
-def read_data(path: Path, *, runs: Path) -> "tuple[Interactions, Validation | None]":
+def read_data(path: Path, *, runs: Path, snapshots: Path) -> "tuple[Interactions, Validation | None]":
     """The interactions, and the lists to validate on where the folder has some of its own.
 
-    `path` is a run's folder, its snapshot, a folder with train/ and val/, or the id of a run in `runs`. The
-    folder's test/ is never read. InvalidInput for anything else, Untrainable for a bad snapshot.
+    `path` is a run's folder, a snapshot, a folder with train/ and val/, or the id of a run in `runs` or of a
+    snapshot in `snapshots`. The folder's test/ is never read. InvalidInput for anything else, Untrainable for
+    a bad snapshot.
     """
     from workers.training.data import read_snapshot
 
-    place = path if path.exists() or len(path.parts) > 1 else runs / path
+    place = path
+    if not path.exists() and len(path.parts) == 1:
+        place = (snapshots if path.name.startswith("snp_") else runs) / path
     for folder in (place, place / "snapshot"):
         if (folder / "manifest.json").is_file() and not (folder / "train").is_dir():
             return read_snapshot(folder), None
     if (place / "train").is_dir():
         return _read_layout(place)
     raise InvalidInput(
-        f"{place} is neither a run with a snapshot nor a folder with train/ in it.",
-        remedy=f"Give a folder, or the id of a run in {runs}.",
+        f"{place} is neither a snapshot, nor a run with one, nor a folder with train/ in it.",
+        remedy=f"Give a folder, or the id of a run in {runs} or of a snapshot in {snapshots}.",
     )
 
 

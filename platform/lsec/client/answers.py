@@ -114,6 +114,10 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     eta_s: float | None = None
     message: str = ""
     request: dict[str, Any] = {}
+    reason: str = ""
+    queue: str = ""
+    worker: str = ""
+    snapshot_id: str | None = None
     timings_s: dict[str, float] = {}
     metrics: dict[str, Any] = {}
     release_id: str | None = None
@@ -142,16 +146,80 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     created_at: datetime
     published_at: datetime | None = None
+    deleted_at: datetime | None = None
     active: bool = False
+    aliases: list[str] = []
+    state: str = ""
+    percent: float = 0.0
+    promotion_error: str | None = None
+    is_kept: bool = False
     metrics: dict[str, Any] = {}
     counts: dict[str, Any] = {}
+    gate: dict[str, Any] = {}
+    snapshot_sha256: str = ""
+    code_version: str = ""
+    seed: int = 0
+    hyperparameters: dict[str, Any] = {}
+    scope: dict[str, Any] = {}
+    num_bytes: int = 0
+    requested_by: str = ""
 
 
 class Releases(msgspec.Struct, frozen=True, kw_only=True):
-    """All releases, and which one is served."""
+    """Releases, newest first, which one is served, and which one an experiment compares with it."""
 
     releases: list[Release]
     active: str | None = None
+    challenger: str | None = None
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of two releases; the difference is the other's less the first one's."""
+
+    name: str
+    value: float | None = None
+    other: float | None = None
+    difference: float | None = None
+
+
+class Overlap(msgspec.Struct, frozen=True, kw_only=True):
+    """How alike the first k products of the same users are in two releases."""
+
+    k: int
+    num_common_users: int
+    num_compared_users: int
+    is_sampled: bool
+    mean_jaccard: float | None = None
+    same_first_share: float | None = None
+    coverage: float | None = None
+    other_coverage: float | None = None
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A product's places in a user's two slates, counted from 1; None where it is not in it."""
+
+    product_id: str
+    place: int | None = None
+    other_place: int | None = None
+    score: float | None = None
+    other_score: float | None = None
+
+
+class UserMoves(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's two slates."""
+
+    user_id: str
+    products: list[Move]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two releases side by side."""
+
+    release_id: str
+    other_id: str
+    metrics: list[Figure]
+    overlap: Overlap
+    user: UserMoves | None = None
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,13 +45,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Step: open a streamed answer, of lines or of server-sent events; be sent `Reply` or `Dropped`.
+    """Step: open a streamed answer: lines, server-sent events or bytes; be sent `Reply` or `Dropped`.
 
     The body is in the reply only when the status is an error.
     """
 
     call: Call
     as_events: bool = False
+    as_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line, or the data of a server-sent event with its name and id."""
+    """A line, the data of a server-sent event with its name and id, or some bytes as `content`."""
 
     data: str
     name: str = ""
     id: str = ""
+    content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

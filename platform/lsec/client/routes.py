@@ -10,9 +10,6 @@ import msgspec
 from lsec.client.answers import (
     EventsAnswer,
     Lag,
-    Release,
-    Releases,
-    Slate,
     Training,
     Trainings,
 )
@@ -32,6 +29,7 @@ from lsec.client.exchange import (
     Pause,
     Reply,
     decode,
+    exchange,
     failure,
     fetch,
     is_passing,
@@ -109,16 +107,33 @@ def train(
     categories: Sequence[str] = (),
     streamers: Sequence[str] = (),
     min_purchases: int = 1,
+    snapshot: str | None = None,
     model: str | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     preset: str | None = None,
     seed: int = 0,
     publish: bool = True,
+    override_gate: str | None = None,
+    warm_start: bool = False,
+    device: str | None = None,
+    reason: str | None = None,
 ) -> Flow[Training]:
-    """Asks for a training on the chosen part of the graph; it runs on in the background."""
+    """Asks for a training on the chosen part of the graph, or a snapshot; it runs on in the background.
+
+    `override_gate` says why its release is to be published even if the gate rejects it.
+    """
     body: dict[str, Any] = {"min_purchases": min_purchases, "seed": seed, "publish": publish}
     chosen = {"since": since, "until": until, "categories": list(categories), "streamers": list(streamers)}
-    how = {"model": model, "hyperparameters": hyperparameters, "preset": preset}
+    how = {
+        "snapshot": snapshot,
+        "model": model,
+        "hyperparameters": hyperparameters,
+        "preset": preset,
+        "override_gate": override_gate,
+        "warm_start": warm_start,
+        "device": device,
+        "reason": reason,
+    }
     body |= {name: value for name, value in (chosen | how).items() if value}
     content = msgspec.json.encode(body)
     return fetch(Call("POST", "/v1/trainings", {}, content, "application/json"), Training)
@@ -138,6 +153,13 @@ def cancel_training(training_id: str) -> Flow[Training]:
     """Asks a training to stop; cancelling twice is the same as once."""
     call = Call("POST", path_of("/v1/trainings", training_id, "cancel"))
     return fetch(call, Training, patience_s=READ_PATIENCE_S)
+
+
+def training_log(training_id: str, *, last_bytes: int = 64 * 1024) -> Flow[str]:
+    """The end of a training's log; it is kept for some days after the run's end."""
+    call = Call("GET", path_of("/v1/trainings", training_id, "log"), {"last_bytes": last_bytes})
+    reply = yield from exchange(call, patience_s=READ_PATIENCE_S)
+    return reply.body.decode(errors="replace")
 
 
 def training_progress(training_id: str, *, patience_s: float = 60.0) -> Feed[Training]:
@@ -160,25 +182,3 @@ def training_progress(training_id: str, *, patience_s: float = 60.0) -> Feed[Tra
         if pause_s is None:
             raise failure(outcome)
         yield Pause(pause_s)
-
-
-def releases() -> Flow[Releases]:
-    """All releases, and which one is served."""
-    return fetch(Call("GET", "/v1/releases"), Releases, patience_s=READ_PATIENCE_S)
-
-
-def release(release_id: str) -> Flow[Release]:
-    """One release."""
-    return fetch(Call("GET", path_of("/v1/releases", release_id)), Release, patience_s=READ_PATIENCE_S)
-
-
-def slates(release_id: str) -> Feed[Slate]:
-    """Every user's slate in a release; Unreachable if the stream breaks off, which is never passed over."""
-    call = Call("GET", path_of("/v1/releases", release_id, "slates"), timeout_s=STREAM_TIMEOUT_S)
-    outcome = yield Open(call)
-    while outcome is not None:
-        if isinstance(outcome, Dropped) or (isinstance(outcome, Reply) and outcome.status >= 400):
-            raise failure(outcome)
-        if isinstance(outcome, Item) and outcome.data:
-            yield Emit(decode(outcome.data, Slate))
-        outcome = yield Next()

@@ -10,16 +10,20 @@ import httpx2
 from lsec.client import (
     cypher_routes,
     dead_letter_routes,
+    experiment_routes,
     influence_routes,
+    inspection_routes,
     live_routes,
+    release_routes,
+    retraining_routes,
     routes,
     sending,
     serving_routes,
+    snapshot_routes,
     user_routes,
 )
 from lsec.client.exchange import Emit, Feed, Flow, Outcome
-from lsec.client.wire import AsyncWire, Wire
-from lsec.core.errors import InvalidInput
+from lsec.client.wire import AsyncWire, Wire, checked_address, headers_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,7 +65,7 @@ class Client:
     """The API, blocking; a context manager."""
 
     def __init__(self, base_url: str, api_key: str = "") -> None:
-        self._http = httpx2.Client(base_url=_checked(base_url), headers=_headers(api_key))
+        self._http = httpx2.Client(base_url=checked_address(base_url), headers=headers_of(api_key))
 
     def __enter__(self) -> Self:
         return self
@@ -84,8 +88,30 @@ class Client:
     trainings = _get(routes.trainings)
     training = _get(routes.training)
     cancel_training = _get(routes.cancel_training)
-    releases = _get(routes.releases)
-    release = _get(routes.release)
+    training_log = _get(routes.training_log)
+    start_experiment = _get(experiment_routes.start_experiment)
+    experiments = _get(experiment_routes.experiments)
+    experiment = _get(experiment_routes.experiment)
+    stop_experiment = _get(experiment_routes.stop_experiment)
+    promote_challenger = _get(experiment_routes.promote_challenger)
+    inspections = _get(inspection_routes.inspections)
+    retraining = _get(retraining_routes.retraining)
+    set_retraining = _get(retraining_routes.set_retraining)
+    check_retraining = _get(retraining_routes.check_retraining)
+    releases = _get(release_routes.releases)
+    release = _get(release_routes.release)
+    promote_release = _get(release_routes.promote_release)
+    rollback_release = _get(release_routes.rollback_release)
+    keep_release = _get(release_routes.keep_release)
+    delete_release = _get(release_routes.delete_release)
+    compare_releases = _get(release_routes.compare_releases)
+    release_card = _get(release_routes.release_card)
+    create_snapshot = _get(snapshot_routes.create_snapshot)
+    snapshots = _get(snapshot_routes.snapshots)
+    snapshot = _get(snapshot_routes.snapshot)
+    wait_until_exported = _get(snapshot_routes.wait_until_exported)
+    keep_snapshot = _get(snapshot_routes.keep_snapshot)
+    delete_snapshot = _get(snapshot_routes.delete_snapshot)
     recommendations = _get(serving_routes.recommendations)
     recommendations_of_many = _get(serving_routes.recommendations_of_many)
     session_recommendations = _get(serving_routes.session_recommendations)
@@ -121,7 +147,8 @@ class Client:
     send_batches = _get(sending.send_batches)
     wait_until_committed = _get(routes.wait_until_committed)
     training_progress = _iterate(routes.training_progress)
-    slates = _iterate(routes.slates)
+    slates = _iterate(release_routes.slates)
+    release_artifact = _iterate(release_routes.release_artifact)
     live_events = _iterate(live_routes.live_events)
     metrics = _get(live_routes.metrics)
     cypher = _iterate(cypher_routes.cypher)
@@ -152,7 +179,7 @@ class AsyncClient:
     """The API, asynchronous; an asynchronous context manager."""
 
     def __init__(self, base_url: str, api_key: str = "") -> None:
-        self._http = httpx2.AsyncClient(base_url=_checked(base_url), headers=_headers(api_key))
+        self._http = httpx2.AsyncClient(base_url=checked_address(base_url), headers=headers_of(api_key))
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,8 +202,30 @@ class AsyncClient:
     trainings = _await(routes.trainings)
     training = _await(routes.training)
     cancel_training = _await(routes.cancel_training)
-    releases = _await(routes.releases)
-    release = _await(routes.release)
+    training_log = _await(routes.training_log)
+    start_experiment = _await(experiment_routes.start_experiment)
+    experiments = _await(experiment_routes.experiments)
+    experiment = _await(experiment_routes.experiment)
+    stop_experiment = _await(experiment_routes.stop_experiment)
+    promote_challenger = _await(experiment_routes.promote_challenger)
+    inspections = _await(inspection_routes.inspections)
+    retraining = _await(retraining_routes.retraining)
+    set_retraining = _await(retraining_routes.set_retraining)
+    check_retraining = _await(retraining_routes.check_retraining)
+    releases = _await(release_routes.releases)
+    release = _await(release_routes.release)
+    promote_release = _await(release_routes.promote_release)
+    rollback_release = _await(release_routes.rollback_release)
+    keep_release = _await(release_routes.keep_release)
+    delete_release = _await(release_routes.delete_release)
+    compare_releases = _await(release_routes.compare_releases)
+    release_card = _await(release_routes.release_card)
+    create_snapshot = _await(snapshot_routes.create_snapshot)
+    snapshots = _await(snapshot_routes.snapshots)
+    snapshot = _await(snapshot_routes.snapshot)
+    wait_until_exported = _await(snapshot_routes.wait_until_exported)
+    keep_snapshot = _await(snapshot_routes.keep_snapshot)
+    delete_snapshot = _await(snapshot_routes.delete_snapshot)
     recommendations = _await(serving_routes.recommendations)
     recommendations_of_many = _await(serving_routes.recommendations_of_many)
     session_recommendations = _await(serving_routes.session_recommendations)
@@ -212,7 +261,8 @@ class AsyncClient:
     send_batches = _await(sending.send_batches)
     wait_until_committed = _await(routes.wait_until_committed)
     training_progress = _aiterate(routes.training_progress)
-    slates = _aiterate(routes.slates)
+    slates = _aiterate(release_routes.slates)
+    release_artifact = _aiterate(release_routes.release_artifact)
     live_events = _aiterate(live_routes.live_events)
     metrics = _await(live_routes.metrics)
     cypher = _aiterate(cypher_routes.cypher)
@@ -237,15 +287,3 @@ class AsyncClient:
                     yield step.value
                 else:
                     outcome = await wire.perform(step)
-
-
-def _checked(base_url: str) -> str:
-    if not base_url.startswith(("http://", "https://")):
-        raise InvalidInput(
-            f"{base_url!r} is no address of an API.", remedy="Give one such as http://127.0.0.1:8000."
-        )
-    return base_url
-
-
-def _headers(api_key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {api_key}"} if api_key else {}

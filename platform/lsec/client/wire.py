@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from lsec.client.exchange import Call, Dropped, Flow, Item, Next, Open, Outcome, Pause, Reply, Step, Together
+from lsec.core.errors import InvalidInput
 
 T = TypeVar("T")
 GRACE_S = 1.0
@@ -58,8 +59,8 @@ class Wire(ExitStack):
                 case Call():
                     response = self._http.request(**_arguments(step))
                     return Reply(response.status_code, response.headers, response.content)
-                case Open(call, as_events):
-                    return self._open(call, as_events=as_events)
+                case Open():
+                    return self._open(step)
                 case Next():
                     return next(self._items, None)
         except httpx2.RequestError as error:
@@ -100,13 +101,15 @@ class Wire(ExitStack):
         if failures:
             raise failures[0]
 
-    def _open(self, call: Call, *, as_events: bool) -> Reply:
+    def _open(self, step: Open) -> Reply:
         self.close()
-        response = self.enter_context(self._http.stream(**_arguments(call)))
+        response = self.enter_context(self._http.stream(**_arguments(step.call)))
         if response.status_code >= 400:
             return Reply(response.status_code, response.headers, response.read())
-        if as_events:
+        if step.as_events:
             self._items = (Item(event.data, event.event, event.id) for event in httpx2.EventSource(response))
+        elif step.as_bytes:
+            self._items = (Item("", content=chunk) for chunk in response.iter_bytes())
         else:
             self._items = (Item(line) for line in response.iter_lines())
         return Reply(response.status_code, response.headers, b"")
@@ -143,8 +146,8 @@ class AsyncWire(AsyncExitStack):
                 case Call():
                     response = await self._http.request(**_arguments(step))
                     return Reply(response.status_code, response.headers, response.content)
-                case Open(call, as_events):
-                    return await self._open(call, as_events=as_events)
+                case Open():
+                    return await self._open(step)
                 case Next():
                     return await anext(self._items, None)
         except httpx2.RequestError as error:
@@ -167,15 +170,17 @@ class AsyncWire(AsyncExitStack):
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _open(self, call: Call, *, as_events: bool) -> Reply:
+    async def _open(self, step: Open) -> Reply:
         await self.aclose()
-        response = await self.enter_async_context(self._http.stream(**_arguments(call)))
+        response = await self.enter_async_context(self._http.stream(**_arguments(step.call)))
         if response.status_code >= 400:
             return Reply(response.status_code, response.headers, await response.aread())
-        if as_events:
+        if step.as_events:
             self._items = (
                 Item(event.data, event.event, event.id) async for event in httpx2.EventSource(response)
             )
+        elif step.as_bytes:
+            self._items = (Item("", content=chunk) async for chunk in response.aiter_bytes())
         else:
             self._items = (Item(line) async for line in response.aiter_lines())
         return Reply(response.status_code, response.headers, b"")
@@ -200,3 +205,17 @@ def _arguments(call: Call) -> dict[str, Any]:
 
 def _dropped(error: httpx2.RequestError) -> Dropped:
     return Dropped(f"{error.request.url}: {error or type(error).__name__}")
+
+
+def checked_address(base_url: str) -> str:
+    """The address; InvalidInput if it is none of HTTP."""
+    if not base_url.startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"{base_url!r} is no address of an API.", remedy="Give one such as http://127.0.0.1:8000."
+        )
+    return base_url
+
+
+def headers_of(api_key: str) -> dict[str, str]:
+    """The headers that carry a key; none for ''."""
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lsec.core.artifact_layout import ARRAYS, FILES, check_arrays
+from lsec.core.artifact_layout import ARRAYS, FILES, GATE_FILES, check_arrays
 from lsec.core.checksums import check_files
 from lsec.core.errors import ArtifactError
 from lsec.core.half_precision import inner_products, to_single
@@ -210,10 +210,14 @@ def open_artifact(path: Path, *, verify: bool = False) -> Artifact:
 
     ArtifactError when it is missing, of another version, or damaged, by its hashes too. Those are compared
     once, by whoever opens it first: mostly the worker that is about to publish it. Whoever opens it later
-    relies on that for files that have not changed since; `verify` reads all of it anew.
+    relies on that for files that have not changed since; `verify` reads all of it anew, with the files of
+    the gate that are never opened here.
     """
     manifest = _read_manifest(path)
-    check_files(path, {name: manifest.files.get(name, "") for name in FILES}, anew=verify)
+    hashes = {name: manifest.files.get(name, "") for name in FILES}
+    if verify:
+        hashes |= {name: manifest.files[name] for name in GATE_FILES if name in manifest.files}
+    check_files(path, hashes, anew=verify)
     arrays: dict[str, NDArray[Any]] = {}
     for name, held in FILES.items():
         tensors = map_tensors(path / name)

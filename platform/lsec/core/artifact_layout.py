@@ -16,6 +16,14 @@ FILES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Which arrays each file holds: the erasure of a user leaves `items` as it is, and no id is elsewhere."""
+GATE_FILES: dict[str, tuple[str, ...]] = {
+    "gate_users.safetensors": ("gate_user_vectors",),
+    "gate_items.safetensors": ("gate_product_vectors", "gate_product_bias"),
+}
+"""What the model scores by that was not shown the held-out purchases: the next release is held against it.
+
+Not every artifact has these, serving does not map them, and erasure leaves `gate_items` as it is.
+"""
 ARRAYS: dict[str, tuple[str, ...]] = {
     "user_ids": ("uint8", "users", ""),
     "user_order": ("int64", "users"),
@@ -34,13 +42,22 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "streamer_vectors": ("float16", "streamers", "dimensions"),
 }
 """Each array's type, and the axes that must be equally long wherever they are named."""
+GATE_ARRAYS: dict[str, tuple[str, ...]] = {
+    "gate_user_vectors": ("float16", "users", "dimensions"),
+    "gate_product_vectors": ("float16", "products", "dimensions"),
+    "gate_product_bias": ("float32", "products"),
+}
 
 
-def check_arrays(arrays: Mapping[str, NDArray[Any]], counts: Mapping[str, int]) -> None:
-    """ValueError when a type is another, or lengths contradict each other or the counts."""
+def check_arrays(
+    arrays: Mapping[str, NDArray[Any]],
+    counts: Mapping[str, int],
+    kinds: Mapping[str, tuple[str, ...]] = ARRAYS,
+) -> None:
+    """ValueError when a type is not of these kinds, or lengths contradict each other or the counts."""
     lengths = {axis: counts.get(axis, -1) for axis in ("users", "products", "streamers", "buys")}
     lengths["row ends"] = lengths["users"] + 1
-    for name, (dtype, *axes) in ARRAYS.items():
+    for name, (dtype, *axes) in kinds.items():
         array = arrays[name]
         expected = tuple(
             lengths.setdefault(axis, n) if axis else n for axis, n in zip(axes, array.shape, strict=False)

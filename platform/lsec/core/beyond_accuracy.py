@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def beyond_accuracy(top: NDArray[np.integer], purchases: NDArray[np.integer], *, k: int) -> dict[str, float]:
-    """`coverage@k`, `novelty@k` and `gini@k` of top[n, K], ranked product rows of n users (−1 pads).
+    """Coverage, also relative, novelty and Gini at k of top[n, K], ranked product rows of n users (−1 pads).
 
     purchases[P] are the products' numbers of purchases in the training part. {} when the lists are empty.
     """
@@ -15,6 +15,7 @@ def beyond_accuracy(top: NDArray[np.integer], purchases: NDArray[np.integer], *,
         return {}
     return {
         f"coverage@{k}": coverage(times_shown),
+        f"relative_coverage@{k}": relative_coverage(times_shown),
         f"novelty@{k}": novelty(times_shown, purchases),
         f"gini@{k}": gini(times_shown),
     }
@@ -23,6 +24,18 @@ def beyond_accuracy(top: NDArray[np.integer], purchases: NDArray[np.integer], *,
 def coverage(times_shown: NDArray[np.integer]) -> float:
     """Share of all products that stand in any list."""
     return float(np.mean(times_shown > 0))
+
+
+def relative_coverage(times_shown: NDArray[np.integer]) -> float:
+    """The products that stand in any list, over those that could: all, or as many as there are places.
+
+    A few lists cannot show a large catalogue, so their share of it tells nothing. ValueError when nothing is
+    shown.
+    """
+    most = min(int(times_shown.sum()), len(times_shown))
+    if not most:
+        raise ValueError("nothing is shown")
+    return int(np.count_nonzero(times_shown)) / most
 
 
 def novelty(times_shown: NDArray[np.integer], purchases: NDArray[np.integer]) -> float:

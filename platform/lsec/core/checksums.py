@@ -48,10 +48,9 @@ def check_files(folder: Path, sha256s: Mapping[str, str], *, anew: bool = False)
         unknown = [name for name, state in states.items() if known.get(name) != state]
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda name: _check(folder / name, sha256s[name]), unknown))
-        _remember(
-            folder,
-            {name: state for name, state in states.items() if state.changed_ns < started_ns - TICK_NS},
-        )
+        others = {name: state for name, state in _remembered(folder).items() if name not in states}
+        settled = {name: state for name, state in states.items() if state.changed_ns < started_ns - TICK_NS}
+        _remember(folder, others | settled)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -125,6 +126,8 @@ class Training(Base):
     """Of the subgraph that it trains on: one run at a time for each."""
     queue: Mapped[str] = mapped_column(String(32), default="")
     """The Celery queue that its job was sent to."""
+    worker: Mapped[str] = mapped_column(String(200), default="")
+    """The worker that runs it, or ran it last."""
     snapshot_id: Mapped[str | None] = mapped_column(String(32))
     phase: Mapped[str] = mapped_column(String(32), default="queued")
     percent: Mapped[float] = mapped_column(Float, default=0.0)
@@ -145,6 +148,16 @@ class Training(Base):
     num_claims: Mapped[int] = mapped_column(Integer, default=0)
     """Claims since the last orderly hand-over: a run that kills its worker is given up."""
     cancel_requested_at: Mapped[datetime | None]
+    __table_args__ = (
+        # Whoever claims a run is refused while another one of its scope is running.
+        Index(
+            "ix_trainings_running_scope",
+            "scope_key",
+            unique=True,
+            sqlite_where=text("status = 'running' AND scope_key <> ''"),
+            postgresql_where=text("status = 'running' AND scope_key <> ''"),
+        ),
+    )
 
 
 class ReleaseRecord(Base):
@@ -171,6 +184,13 @@ class ReleaseRecord(Base):
     published_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     """When its artifact was deleted; the record stays."""
+    promotion_asked_at: Mapped[datetime | None]
+    """Set while it is to be written into the graph and to become active."""
+    promotion_replaces: Mapped[str] = mapped_column(String(32), default="")
+    """The release that was active when it was asked for, '' for none: another that comes between stays."""
+    promotion_is_rollback: Mapped[bool] = mapped_column(Boolean, default=False)
+    promotion_error: Mapped[str | None] = mapped_column(Text)
+    """Why the last promotion came to nothing."""
 
 
 def dead_letter_id(*, epoch: str, shard: int, entry_id: str, position: int) -> str:

@@ -10,20 +10,34 @@ from sqlalchemy.orm import Mapped, mapped_column
 from lsec.core.ledger import Base, utc_now
 
 
+class SnapshotState(StrEnum):
+    """States of a snapshot; only one that is `ready` can be read."""
+
+    EXPORTING = "exporting"
+    READY = "ready"
+    FAILED = "failed"
+
+
 class SnapshotRecord(Base):
     """An exported subgraph on disk: what it holds, and whether retention may delete it."""
 
     __tablename__ = "snapshots"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     training_id: Mapped[str | None] = mapped_column(String(32), index=True)
-    """The run that exported it; others may use it, too."""
+    """The run that exported it; others may use it, too. NULL for one that was asked for by itself."""
+    state: Mapped[str] = mapped_column(String(16), default=SnapshotState.EXPORTING)
+    percent: Mapped[float] = mapped_column(Float, default=0.0)
+    error: Mapped[str | None] = mapped_column(Text)
     scope: Mapped[dict[str, Any]]
-    positions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    counts: Mapped[dict[str, Any]]
-    sha256: Mapped[str] = mapped_column(String(64))
-    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    positions: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    sha256: Mapped[str] = mapped_column(String(64), default="")
+    num_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    heartbeat_at: Mapped[datetime | None]
+    """The last sign of life of the worker that exports it for itself; a run has its own."""
+    num_claims: Mapped[int] = mapped_column(Integer, default=0)
     is_kept: Mapped[bool] = mapped_column(Boolean, default=False)
-    """Kept until someone deletes it; the others go when no run needs them."""
+    """Kept until someone deletes it; of the others the newest stay, and those that a run needs."""
     requested_by: Mapped[str] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
@@ -83,6 +97,8 @@ class RetrainingPolicy(Base):
     request: Mapped[dict[str, Any]] = mapped_column(default=dict)
     updated_by: Mapped[str] = mapped_column(String(32), default="")
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
+    fired_at: Mapped[datetime | None]
+    """When one of its fixed times was last acted on."""
     checked_at: Mapped[datetime | None]
     verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What the last look found: the shares, whether a run is due and why."""

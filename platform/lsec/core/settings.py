@@ -33,7 +33,8 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path(".lsec"), description="Folder of the embedded stack, runs and artifacts")
     artifacts_dir: Path | None = Field(None, description="Released artifacts; default DATA_DIR/artifacts")
-    runs_dir: Path | None = Field(None, description="Snapshots and training runs; default DATA_DIR/runs")
+    runs_dir: Path | None = Field(None, description="Training runs; default DATA_DIR/runs")
+    snapshots_dir: Path | None = Field(None, description="Exported subgraphs; default DATA_DIR/snapshots")
 
     neo4j_url: str = Field("bolt://127.0.0.1:7687", description="Bolt address of Neo4j")
     neo4j_user: str = Field("neo4j", description="User of Neo4j")
@@ -89,8 +90,36 @@ class Settings(BaseSettings):
 
     slate_length: int = Field(50, ge=1, le=1000, description="Products in a published slate")
     kept_releases: int = Field(3, ge=1, le=100, description="Releases whose slates stay in the graph")
+    kept_artifacts: int = Field(
+        10, ge=1, le=10_000, description="Newest releases whose artifacts stay though nobody pinned them"
+    )
+    kept_snapshots: int = Field(
+        5, ge=0, le=1000, description="Newest snapshots that stay though nobody asked to keep them"
+    )
+    gate_min_users: int = Field(
+        50, ge=2, le=1_000_000, description="Fewest users with held-out purchases to judge a model by"
+    )
+    gate_popularity_margin: float = Field(
+        0.05, ge=0, le=10, description="Share by which a model's NDCG@10 must beat popularity's"
+    )
+    gate_min_coverage: float = Field(
+        0.05, ge=0, le=1, description="Least share of the products that the lists could show"
+    )
+    gate_max_segment_drop: float = Field(
+        0.1, ge=0, le=1, description="Largest drop of a segment against the champion, as a share"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train")
     train_threads: int = Field(0, ge=0, le=1024, description="CPU threads of a training; 0: all cores")
+    checkpoint_s: float = Field(30, ge=0, le=86_400, description="A training's state is saved so often")
+    training_stall_s: int = Field(
+        1800, ge=1, le=604_800, description="A run without progress for so long is stopped and tried again"
+    )
+    run_retention_days: int = Field(
+        7, ge=0, le=36_500, description="Folders of ended runs are deleted after so many days; 0 keeps them"
+    )
+    broker_visibility_s: int = Field(
+        86_400, ge=1, le=2_592_000, description="A job whose worker was lost is delivered again after so long"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level")
     log_format: Literal["json", "text"] = Field("json", description="Log lines as JSON objects or as text")
 
@@ -118,6 +147,11 @@ class Settings(BaseSettings):
     def runs_path(self) -> Path:
         """Where training runs lie, one folder each."""
         return self.runs_dir or self.data_dir / "runs"
+
+    @property
+    def snapshots_path(self) -> Path:
+        """Where snapshots of the graph lie, one folder each."""
+        return self.snapshots_dir or self.data_dir / "snapshots"
 
     @property
     def ledger_url(self) -> str:

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 DAY_MS: Final = 86_400_000
 WASHOUT_MS: Final = DAY_MS
 """How long before the placebo's window a visit still makes its user no subject of the comparison."""
+MAX_UNEXPOSED: Final = 50_000
+"""Users without a visit that a lift looks at: more of them would hardly narrow its interval."""
 MAX_CATEGORIES: Final = 12
 """Categories with a column of their own: those opened most often; the others share one."""
 
@@ -69,6 +71,17 @@ class Exposure:
         int  # users left out because they watched the streamer in the placebo or the day before
     )
     num_unknown: int  # users left out because nothing is known of them
+
+
+def compared_users(visitors: Int64, num_users: int, *, seed: int, most: int = MAX_UNEXPOSED) -> Int64:
+    """The users whose rows a lift of these visitors needs, ascending: they, and `most` others by lot.
+
+    The weights of the others are relative ones, so that a part of them tells the same.
+    """
+    others = np.setdiff1d(np.arange(num_users), visitors)
+    if len(others) > most:
+        others = np.random.default_rng(seed).choice(others, most, replace=False)
+    return np.union1d(visitors, others)
 
 
 def exposure(

@@ -33,7 +33,7 @@ LEFT_OUT = frozenset(
     {"runs", "logs", "artifacts", RECORD_FILE, LOCK_FILE, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"}
 )
 """Of the data folder; ledger and artifacts go in by ways of their own."""
-LEFT_OUT_ANYWHERE = ("beat-schedule*", "*.part", "neo4j/logs/*", "neo4j/run/*", "valkey/temp-*")
+LEFT_OUT_ANYWHERE = ("beat-schedule*", "*.part", "neo4j/logs/*", "neo4j/run/*", "valkey/temp-*", ".snp_*/*")
 ASSUMED_RATIO = 4
 """Stores pack at least so well; a disk that fills up all the same leaves no file behind."""
 

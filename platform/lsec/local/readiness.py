@@ -5,7 +5,6 @@ Each function returns False, or raises, as long as it is not.
 
 import socket
 from http import HTTPStatus
-from pathlib import Path
 
 import httpx2
 import neo4j
@@ -13,6 +12,7 @@ import redis
 from celery import Celery
 
 from lsec.core.event_log import LogKeys
+from lsec.core.jobs import BEAT_LOCK
 from lsec.core.settings import Settings
 
 TIMEOUT_S = 2.0
@@ -68,6 +68,8 @@ def worker_answers(settings: Settings, name: str) -> bool:
         return bool(app.control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=1.0))
 
 
-def beat_answers(schedule: Path) -> bool:
-    """Whether beat has opened its schedule."""
-    return any(schedule.parent.glob(f"{schedule.name}*"))
+def beat_answers(settings: Settings) -> bool:
+    """Whether a beat holds the lock of the schedule; one that was killed does for some seconds more."""
+    url = settings.broker_url.get_secret_value()
+    with redis.Redis.from_url(url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S) as client:
+        return bool(client.exists(BEAT_LOCK))

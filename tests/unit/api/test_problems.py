@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 
 from lsec.api.openapi import MEDIA_TYPE
 from lsec.api.problems import platform_problem
-from lsec.api.routes.trainings import parse_request
+from lsec.api.training_request import parse_request
 from lsec.core.errors import (
     Forbidden,
     InvalidInput,

@@ -17,7 +17,8 @@ def test_the_figures_of_a_set_come_with_their_intervals() -> None:
         assert 0 < low <= figures[name] <= high
     share = figures["ndcg@10_folded_in"] / figures["ndcg@10_trained"]
     assert figures["share_of_trained"] == pytest.approx(share)
-    assert figures["users"] == 60
+    # A fifth of the users, but for the few without a purchase in the test part.
+    assert 50 < figures["users"] <= 60
 
 
 def test_at_the_top_are_the_worst_sets() -> None:

@@ -90,7 +90,7 @@ def test_it_reads_the_papers_layout_with_the_lists_of_val_and_never_those_of_tes
     folder = write_layout(tmp_path / "tiny")
     (folder / "test").mkdir()
     (folder / "test" / "user-item-buy.tsv").write_text("not a table")
-    data, validation = read_data(folder, runs=tmp_path)
+    data, validation = read_data(folder, runs=tmp_path, snapshots=tmp_path)
     assert validation is not None
     assert (data.num_users, data.num_products, data.num_streamers) == (30, 20, 3)
     assert (len(data.buys), len(data.follows), len(data.sells)) == (180, 30, 20)
@@ -102,7 +102,7 @@ def test_it_reads_the_papers_layout_with_the_lists_of_val_and_never_those_of_tes
 
 def test_what_cannot_be_tuned_on_is_named(tmp_path: Path) -> None:
     nowhere = lsec(tmp_path, "tune", tmp_path / "nowhere")
-    assert (nowhere.exit_code, "neither a run with a snapshot" in nowhere.output) == (1, True)
+    assert (nowhere.exit_code, "neither a snapshot, nor a run with one" in nowhere.output) == (1, True)
     unknown = lsec(tmp_path, "tune", tmp_path, "--set", "wings=2")
     assert (unknown.exit_code, "Unknown hyperparameters: wings" in unknown.output) == (1, True)
     name = lsec(tmp_path, "tune", tmp_path, "--save-as", "../x")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsec.core.errors import InvalidInput
-from lsec.influence.exposure import Exposure, Windows, exposure
+from lsec.influence.exposure import Exposure, Windows, compared_users, exposure
 from lsec.influence.rows import Purchases, Touches
 from tests.unit.influence.touch_rows import ENGAGE, FOLLOW, HOUR_MS, VIEW, WATCH, in_order, purchases, touches
 
@@ -165,3 +165,14 @@ def test_rows_out_of_range_are_refused() -> None:
         compared(purchases(), touches((0, -1, 1, {"kind": VIEW, "product": 3})))
     with pytest.raises(InvalidInput, match="product row"):
         compared(purchases(), touches((0, -1, 1, {"kind": VIEW})))
+
+
+def test_all_visitors_are_compared_with_as_many_others_as_are_enough_the_same_ones_each_time() -> None:
+    visitors = np.array([3, 7, 8])
+    assert compared_users(visitors, 10, seed=1).tolist() == list(range(10))
+    drawn = compared_users(visitors, 1000, seed=1, most=50)
+    assert len(drawn) == 53
+    assert set(visitors) <= set(drawn)
+    assert np.all(np.diff(drawn) > 0)
+    assert drawn.tolist() == compared_users(visitors, 1000, seed=1, most=50).tolist()
+    assert drawn.tolist() != compared_users(visitors, 1000, seed=2, most=50).tolist()

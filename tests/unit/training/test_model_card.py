@@ -75,6 +75,25 @@ def test_segments_are_a_table_of_their_own() -> None:
     assert f"### segments / users\n\n{rows}" in card
 
 
+def test_the_comparison_with_the_champion_is_one_table() -> None:
+    difference = {"ndcg@10": {"difference": 0.01, "low": -0.02, "high": 0.04, "p": 0.4}}
+    means = {"candidate": {"ndcg@10": 0.31}, "champion": {"ndcg@10": 0.3}, "difference": difference}
+    none = {"num_users": 0, "candidate": {}, "champion": {}, "difference": {}}
+    segments = {"users": {"new": means | {"num_users": 7}, "heavy": none}, "products": {}}
+    compared = {"release_id": "rel_9", "num_users": 90, **means, "segments": segments}
+    card = model_card(manifest(METRICS | {"over_champion": compared}))
+    rows = (
+        "| over | users | figure | this model | champion | difference | from | to |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| all | 90 | ndcg@10 | 0.31 | 0.3 | 0.01 | -0.02 | 0.04 |",
+        "| new users | 7 | ndcg@10 | 0.31 | 0.3 | 0.01 | -0.02 | 0.04 |",
+    )
+    table = "\n".join(rows)
+    assert f"### Against the champion, rel_9\n\n{table}\n\n" in card
+    gone = {"release_id": "rel_9", "num_users": 0, "reason": "it is gone"}
+    assert "It cannot be compared: it is gone." in model_card(manifest(METRICS | {"over_champion": gone}))
+
+
 def test_what_is_nested_in_a_protocol_is_not_lost() -> None:
     nested = {"candidates": {"ndcg@10": 0.4, "interval": {"ndcg@10": [0.3, 0.5]}}}
     card = model_card(manifest(nested | {"popularity": {"candidates": {"by": {"head": 0.125}}, "num": 77}}))

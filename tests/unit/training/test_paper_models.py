@@ -13,7 +13,7 @@ import torch
 from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 
-from lsec.api.routes.trainings import parse_request
+from lsec.api.training_request import parse_request
 from lsec.core.artifact import open_artifact
 from lsec.core.errors import Conflict, Untrainable
 from lsec.core.jobs import PAPER_MODELS, can_be_published
@@ -214,5 +214,5 @@ def test_an_artifact_of_a_network_is_not_published(tmp_path: Path) -> None:
         neo4j.GraphDatabase.driver("bolt://127.0.0.1:1") as driver,
         pytest.raises(Conflict, match="rel_1 of cosine-gcn cannot be published") as caught,
     ):
-        publish(driver, compared, keep=1)
+        publish(driver, compared)
     assert "inner_product" in caught.value.remedy

@@ -87,6 +87,22 @@ def test_a_run_can_select_on_the_latest_purchases(tmp_path: Path) -> None:
     assert manifest.hyperparameters["validation_split"] == "time"
 
 
+def test_a_run_is_held_against_the_champion_of_its_job_and_may_start_from_it(tmp_path: Path) -> None:
+    first, second = (run_folder(tmp_path / name) for name in ("first", "second"))
+    assert train(first)[0] == 0
+    job = json.loads((second / "job.json").read_text())
+    job |= {"champion": str(first / "artifact"), "warm_start": True, "release_id": "rel_2"}
+    (second / "job.json").write_text(json.dumps(job))
+    code, lines = train(second)
+    assert code == 0
+    metrics = open_artifact(second / "artifact", verify=True).manifest.metrics
+    assert metrics == lines[-1]["metrics"]
+    assert metrics["over_champion"]["release_id"] == "rel_1"
+    assert metrics["over_champion"]["num_users"] == metrics["num_validation_users"]
+    assert metrics["warm_start"] == {"release_id": "rel_1"}
+    assert "Against the champion, rel_1" in (second / "artifact" / "README.md").read_text()
+
+
 def test_users_without_purchases_and_short_catalogues_pad_their_slates(tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", num_users=10, num_products=5, num_buys=8)
     assert train(folder)[0] == 0

@@ -36,8 +36,9 @@ def trained(
 
 
 def same_bits(first: Trained, second: Trained) -> bool:
-    pairs = zip([*first.vectors, first.bias], [*second.vectors, second.bias], strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    """Of the released vectors, and of what is kept of the selection."""
+    both = [[*each.vectors, each.bias, *each.selection.values()] for each in (first, second)]
+    return all(torch.equal(a, b) for a, b in zip(*both, strict=True))
 
 
 def test_it_finds_the_two_tastes_of_the_market(tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_bits(tmp_path: Path, phase: s
     assert seen[0].phase == phase
     assert seen[0].share > 0.02
     uninterrupted = trained(data)
+    assert len(uninterrupted.selection) == 3
     assert same_bits(resumed, uninterrupted)
     assert learnt(resumed) == learnt(uninterrupted)
 
@@ -126,6 +128,7 @@ def test_without_anything_to_hold_out_it_takes_all_steps() -> None:
     result = trained(interactions([(0, 0), (1, 1)], num_users=10, num_products=5))
     assert result.metrics["num_steps"] == 40
     assert "candidates" not in result.metrics
+    assert not result.selection
     assert np.isfinite(result.vectors.users.numpy()).all()
 
 

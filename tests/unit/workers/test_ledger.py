@@ -127,3 +127,64 @@ def test_an_interrupted_run_goes_back_to_the_queue_as_if_new(engine: Engine) -> 
     assert read(engine, "t1").status == TrainingStatus.QUEUED
     assert read(engine, "t1").num_claims == 0
     assert ledger.claim_training(engine, "t1") is not None
+
+
+def scoped(engine: Engine, training_id: str, scope_key: str) -> None:
+    add(engine, training_id, TrainingStatus.QUEUED)
+    with Session(engine) as session, session.begin():
+        session.get_one(Training, training_id).scope_key = scope_key
+
+
+def test_one_run_of_a_scope_runs_at_a_time(engine: Engine) -> None:
+    for training_id, scope_key in (("t1", "a"), ("t2", "a"), ("other", "b")):
+        scoped(engine, training_id, scope_key)
+    first = ledger.claim_training(engine, "t1")
+    assert first is not None
+    assert ledger.claim_training(engine, "t2") is None
+    assert ledger.claim_training(engine, "other") is not None
+    assert ledger.queued_in_scope(engine, "t1") == {"t2": "trainings"}
+    ledger.end_training(engine, first, TrainingStatus.SUCCEEDED)
+    assert ledger.claim_training(engine, "t2") is not None
+
+
+def test_a_lost_run_of_a_scope_comes_before_those_that_wait(engine: Engine) -> None:
+    scoped(engine, "t1", "a")
+    scoped(engine, "t2", "a")
+    assert ledger.claim_training(engine, "t1") is not None
+    lose(engine, "t1")
+    assert ledger.claim_training(engine, "t2") is None
+    assert ledger.claim_training(engine, "t1") is not None
+
+
+def test_a_worker_that_starts_anew_gives_back_what_it_held(engine: Engine) -> None:
+    add(engine, "mine", TrainingStatus.QUEUED)
+    add(engine, "another's", TrainingStatus.QUEUED)
+    first = ledger.claim_training(engine, "mine", worker="worker@here")
+    assert first is not None
+    assert ledger.claim_training(engine, "another's", worker="worker@there") is not None
+    assert ledger.give_back(engine, "worker@here") == ["mine"]
+    assert ledger.renew(engine, first) == ledger.Hold.LOST
+    assert read(engine, "mine").num_claims == 1
+    assert read(engine, "another's").status == TrainingStatus.RUNNING
+    assert ledger.give_back(engine, "") == []
+
+
+def test_a_cancel_of_a_run_that_nobody_holds_is_carried_out(engine: Engine) -> None:
+    for training_id in ("lost", "held"):
+        held(engine, training_id)
+        with Session(engine) as session, session.begin():
+            session.get_one(Training, training_id).cancel_requested_at = utc_now()
+    lose(engine, "lost")
+    assert ledger.end_cancelled(engine) == ["lost"]
+    assert read(engine, "lost").status == TrainingStatus.CANCELLED
+    assert read(engine, "held").status == TrainingStatus.RUNNING
+
+
+def test_a_run_that_is_given_up_says_how_it_went_the_last_time(engine: Engine) -> None:
+    add(engine, "t1", TrainingStatus.QUEUED)
+    for _ in range(ledger.MAX_CLAIMS):
+        training = ledger.claim_training(engine, "t1")
+        assert training is not None
+        ledger.requeue_training(engine, training, message="no progress for 9 s", orderly=False)
+    assert ledger.claim_training(engine, "t1") is None
+    assert "no progress for 9 s" in str(read(engine, "t1").error)

@@ -2,18 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lsec.core.artifact import MANIFEST, Artifact, open_artifact
 from lsec.core.errors import ArtifactError
+from lsec.core.selection_vectors import SelectionVectors, read_selection_vectors
 from lsec.core.settings import Settings
-from tests.unit.test_artifact import written
+from tests.unit.test_artifact import JOB, written
 from tests.unit.training.markets import write_snapshot
 from workers.training.artifact_files import write_arrays
+from workers.training.artifact_writer import write_artifact
 from workers.training.model_card import CARD, model_card
 from workers.upkeep.files import clean_artifacts, clean_run
 from workers.upkeep.scrub import recover, scrub
@@ -27,6 +31,31 @@ def folder(tmp_path: Path) -> Path:
     made, _, _ = written(tmp_path / "made")
     (tmp_path / "artifacts").mkdir()
     return made.rename(tmp_path / "artifacts" / "rel_1")
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Path:
+    """An artifact that keeps its selection model too."""
+    generator = torch.Generator().manual_seed(1)
+    made, data, result = written(tmp_path / "made")
+    shutil.rmtree(made)
+    selection = {
+        "gate_user_vectors": torch.randn(data.num_users, 8, generator=generator).half(),
+        "gate_product_vectors": torch.randn(data.num_products, 8, generator=generator).half(),
+        "gate_product_bias": torch.randn(data.num_products, generator=generator),
+    }
+    folder = tmp_path / "artifacts" / "rel_1"
+    folder.parent.mkdir()
+    result = replace(result, selection=selection)
+    write_artifact(folder, result, data, job=JOB, snapshot=tmp_path / "made/snapshot")
+    return folder
+
+
+def kept_of(folder: Path) -> SelectionVectors:
+    """What the artifact keeps of its selection model; all files are as the manifest says."""
+    found = read_selection_vectors(folder, open_artifact(folder, verify=True).manifest)
+    assert found is not None
+    return found
 
 
 def held(artifact: Artifact, user_id: str) -> tuple[list[tuple[str, float]], list[int], list[float]]:
@@ -67,6 +96,34 @@ def test_only_files_that_hold_users_are_written_anew(folder: Path) -> None:
     assert {name for name in before if before[name] == after[name]} == {"items.safetensors"}
     scrubbed = open_artifact(folder).manifest
     assert (folder / CARD).read_text() == model_card(scrubbed) != model_card(manifest)
+
+
+def test_the_selection_model_forgets_them_too(gated: Path) -> None:
+    before = kept_of(gated)
+    inodes = {path.name: path.stat().st_ino for path in gated.iterdir()}
+    assert scrub(gated, GONE)
+    after = kept_of(gated)
+    gone = [7, 59]
+    assert before.users[gone].any(axis=1).all()
+    assert not after.users[gone].any()
+    kept = np.setdiff1d(np.arange(60), gone)
+    assert np.array_equal(after.users[kept], before.users[kept])
+    assert np.array_equal(after.products, before.products)
+    unchanged = {path.name for path in gated.iterdir() if inodes[path.name] == path.stat().st_ino}
+    assert unchanged == {"items.safetensors", "gate_items.safetensors"}
+
+
+def test_a_damaged_selection_model_is_not_scrubbed_into_a_sound_one(gated: Path) -> None:
+    path = gated / "gate_users.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    # Nobody who serves it reads this file.
+    assert open_artifact(gated).user_row("u7") == 7
+    with pytest.raises(ArtifactError, match="gate_users"):
+        scrub(gated, GONE)
+    with pytest.raises(ArtifactError, match="gate_users"):
+        open_artifact(gated, verify=True)
 
 
 def test_a_damaged_artifact_is_not_scrubbed_into_a_sound_one(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Lift: what watching a streamer added to the purchases of those who did, against comparable users."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import Query, Response
@@ -8,7 +9,13 @@ from fastapi import Query, Response
 from graph_schema.events import epoch_ms, moment_of
 from lsec.api.dependencies import FIRST_MOMENT, Moment, ServicesDep, invalid
 from lsec.api.openapi import problems
-from lsec.api.stores.touches import all_streamers, num_users, product_categories, purchases_and_touches
+from lsec.api.stores.touches import (
+    all_streamers,
+    num_users,
+    product_categories,
+    purchases_and_touches,
+    visitors,
+)
 from lsec.api.tables import (
     DURATION_PATTERN,
     Category,
@@ -22,12 +29,13 @@ from lsec.api.tables import (
     window_of,
 )
 from lsec.core.comparison import Interval
-from lsec.influence.exposure import WASHOUT_MS, Windows
+from lsec.influence.exposure import WASHOUT_MS, Windows, compared_users
 from lsec.influence.lift import MIN_PER_OUTCOME, Effect
-from lsec.influence.rows import Purchases
+from lsec.influence.rows import Int64, Purchases, Touches
 from lsec.influence.streamer_lift import StreamerLift, streamer_lift
 
 router = influence_router()
+Rows = TypeVar("Rows", Purchases, Touches)
 
 COLUMNS = (
     "period",
@@ -76,7 +84,8 @@ async def get_lift(
     The exposure adds `effect` to the share of users who buy and to purchases per user, with 95 % between
     `low` and `high`, refunds left out; `naive_effect` compares with everybody. With a category only its
     purchases count. The placebo's rows are the same from a time before the exposure, where the effect should
-    be none. `details` has the users that were compared, their balance, and `reasons` against believing it.
+    be none. `details` has the users that were compared, their balance, and `reasons` against believing it. Of
+    users who did not watch the streamer at most 50,000 are looked at, by lot.
     """
     asked = {
         "streamer_id": streamer_id,
@@ -101,23 +110,27 @@ async def get_lift(
     row = streamers.indexes.get(streamer_id)
     if row is None:
         raise unknown("streamer_id", streamer_id)
+    touches_since = min(known_since, moment_of(windows.placebo_since - WASHOUT_MS))
+    watched = await visitors(services.graph, streamer_id, since=touches_since, until=window["until"])
+    users = compared_users(watched, await num_users(services.graph), seed=row)
     purchases, touches = await purchases_and_touches(
         services.graph,
         streamers,
         since=known_since,
         until=window["until"],
-        touches_since=min(known_since, moment_of(windows.placebo_since - WASHOUT_MS)),
+        touches_since=touches_since,
         follows_since=FIRST_MOMENT,
         category=category or "",
         in_shop=True,
+        users=users,
     )
     found = await services.estimates.run(
         streamer_lift,
         row,
-        _kept(purchases),
-        touches,
+        _of_users(_kept(purchases), users),
+        _of_users(touches, users),
         product_category=await product_categories(services.graph),
-        num_users=await num_users(services.graph),
+        num_users=len(users),
         windows=windows,
         min_per_outcome=min_buyers,
     )
@@ -131,6 +144,11 @@ def _kept(purchases: Purchases) -> Purchases:
     """The purchases that were not refunded."""
     kept = ~purchases.is_refunded
     return Purchases(**{name: getattr(purchases, name)[kept] for name in purchases.__slots__})
+
+
+def _of_users(rows: Rows, users: Int64) -> Rows:
+    """The rows with the users' places among those of the lift in place of their dense indexes."""
+    return replace(rows, user=np.searchsorted(users, rows.user))
 
 
 def _rows(found: StreamerLift) -> list[dict[str, Any]]:

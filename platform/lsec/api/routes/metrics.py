@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lsec.api.dependencies import Services, ServicesDep, requires
-from lsec.api.metrics import dead_letter_family, log_families, release_family, up_family
+from lsec.api.metrics import dead_letter_family, inspection_family, log_families, release_family, up_family
 from lsec.core.ledger import Scope
 
 SCRAPE_TIMEOUT_S = 2.0
@@ -53,7 +53,10 @@ async def _of_log(services: Services) -> Sequence[Metric]:
 
 
 async def _of_ledger(services: Services) -> Sequence[Metric]:
-    return [dead_letter_family(await services.dead_letters.count_open())]
+    return [
+        dead_letter_family(await services.dead_letters.count_open()),
+        inspection_family(await services.inspections.count()),
+    ]
 
 
 async def _of_graph(services: Services) -> Sequence[Metric]:

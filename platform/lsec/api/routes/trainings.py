@@ -2,124 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from graph_schema.vocabulary import MAX_ID_LENGTH
 from lsec.api.bodies import read_body
-from lsec.api.dependencies import (
-    ID_PATTERN,
-    LedgerId,
-    Moment,
-    ServicesDep,
-    invalid,
-    json_response,
-    requires,
-)
+from lsec.api.dependencies import LedgerId, ServicesDep, json_response, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
+from lsec.api.stores.run_logs import run_log
 from lsec.api.stores.trainings import TrainingStore
-from lsec.core.errors import InvalidInput
-from lsec.core.jobs import DEFAULT_MODEL, HOW_TO_PUBLISH, MODEL_NAMES, WHY_UNPUBLISHED, can_be_published
+from lsec.api.training_request import TrainingAsk, parse_request
 from lsec.core.ledger import Scope, Training, TrainingStatus
 
 MAX_REQUEST_BYTES = 256 * 1024
 PROGRESS_EVERY_S = 0.3
 KEEP_ALIVE_S = 10
-MAX_SCOPE_IDS = 1000
-MAX_HYPERPARAMETERS = 64
-MAX_NUMBERS = 16
-MAX_NUMBER = 2**53
-MAX_TEXT = 64
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+DEFAULT_LOG_BYTES = 64 * 1024
+MAX_LOG_BYTES = 16 * 1024 * 1024
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
-
-GraphIdField = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
-Selection = Annotated[
-    list[GraphIdField] | None,
-    Field(
-        min_length=1, max_length=MAX_SCOPE_IDS, description="Only these; null for all, never an empty list"
-    ),
-]
-UtcMoment = Annotated[Moment, AfterValidator(lambda moment: moment.astimezone(UTC))]
-
-
-def _are_plain(values: dict[str, Any]) -> dict[str, Any]:
-    """The hyperparameters if each is a number, a short text, or a short list of numbers.
-
-    Which there are, and their bounds, the trainer knows: a run that names another fails before its export.
-    """
-    for name, value in values.items():
-        numbers = value if isinstance(value, list) else [value]
-        is_plain = isinstance(value, str) and len(value) <= MAX_TEXT
-        if not is_plain and not (len(numbers) <= MAX_NUMBERS and all(map(_is_number, numbers))):
-            raise ValueError(
-                f"{name} must be a number, up to {MAX_NUMBERS} of them, or a text of up to {MAX_TEXT} signs"
-            )
-    return values
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) <= MAX_NUMBER
-
-
-Hyperparameters = Annotated[
-    dict[Annotated[str, Field(pattern=NAME_PATTERN)], Any],
-    Field(max_length=MAX_HYPERPARAMETERS, description="What differs from the defaults, and from the preset"),
-    AfterValidator(_are_plain),
-]
-
-
-class TrainingRequest(BaseModel):
-    """The subgraph to train on and how; an empty object takes all of it."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        json_schema_extra={"example": {"since": "2026-01-01T00:00:00Z", "min_purchases": 2, "seed": 1}},
-    )
-    since: UtcMoment | None = Field(None, description="Purchases at or after this time")
-    until: UtcMoment | None = Field(None, description="Purchases before this time")
-    categories: Selection = None
-    streamers: Selection = None
-    min_purchases: int = Field(1, ge=1, le=1_000_000, description="Leave out users with fewer purchases")
-    model: str = Field(
-        DEFAULT_MODEL,
-        description=f"One of {', '.join(MODEL_NAMES)}; all but the first are for comparison, "
-        "unless their predictor is inner_product",
-    )
-    hyperparameters: Hyperparameters = {}
-    preset: str | None = Field(
-        None,
-        pattern=NAME_PATTERN,
-        description="Hyperparameters that `lsec tune --save-as` kept on the server",
-    )
-    seed: int = Field(0, ge=0, le=2**31 - 1)
-    publish: bool = Field(
-        True,
-        description="Make the release active when it is done; false for a model that is for comparison only",
-    )
-
-    @model_validator(mode="after")
-    def _window_is_not_empty(self) -> Self:
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ValueError("since must be before until")
-        return self
 
 
 class TrainingOut(BaseModel):
@@ -128,9 +35,15 @@ class TrainingOut(BaseModel):
     id: str
     status: Literal["queued", "running", "succeeded", "rejected", "failed", "cancelled"]
     request: dict[str, Any]
+    reason: str = Field(description="Why it was asked for; a line for each ask that was merged into it")
+    queue: str = Field(
+        description="The queue of its job: `trainings`, or `trainings-gpu` where it needs a GPU"
+    )
+    worker: str = Field(description="The worker that runs it, or ran it last")
+    snapshot_id: str | None
     phase: str
     percent: float
-    eta_s: float | None
+    eta_s: float | None = Field(description="Seconds until the run's end, all phases that are left")
     message: str
     timings_s: dict[str, Any]
     metrics: dict[str, Any] = Field(description="`validations` in it is the curve, oldest first")
@@ -155,37 +68,17 @@ def training_json(training: Training) -> dict[str, Any]:
     return {name: getattr(training, name) for name in TrainingOut.model_fields}
 
 
-def parse_request(body: bytes) -> TrainingRequest:
-    """The request; RequestValidationError naming the field that is wrong. An empty body takes defaults."""
-    try:
-        request = TrainingRequest.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        if error.errors()[0]["type"] == "json_invalid":
-            raise InvalidInput(f"The body cannot be read: {error.errors()[0]['msg']}.") from None
-        errors = error.errors(include_url=False, include_input=False)
-        # The whole window is wrong, which pydantic knows no field for.
-        errors[0]["loc"] = errors[0]["loc"] or ("until" if errors[0]["type"] == "value_error" else "body",)
-        raise RequestValidationError(errors) from None
-    if request.model not in MODEL_NAMES:
-        known = ", ".join(MODEL_NAMES)
-        reason = f"there is no model {request.model[:60]!r}; known are: {known}"
-        raise invalid(reason, "model")
-    # What a preset says of the predictor only the worker can read: it refuses then.
-    is_publishable = bool(request.preset) or can_be_published(request.model, request.hyperparameters)
-    if request.publish and not is_publishable:
-        reason = f"{request.model} cannot be published: {WHY_UNPUBLISHED}. {HOW_TO_PUBLISH}"
-        raise invalid(reason, "publish")
-    return request
-
-
 @router.post(
     "",
     summary="Ask for a training",
     status_code=202,
     response_model=TrainingOut,
-    responses=problems(400, 413, 415),
+    responses={
+        200: {"description": "One that waits with the same request: the ask was merged into it"},
+        **problems(400, 404, 409, 413, 415),
+    },
     openapi_extra={
-        "requestBody": {"content": {"application/json": {"schema": TrainingRequest.model_json_schema()}}}
+        "requestBody": {"content": {"application/json": {"schema": TrainingAsk.model_json_schema()}}}
     },
 )
 async def post_training(
@@ -193,11 +86,19 @@ async def post_training(
     services: ServicesDep,
     caller: Annotated[Caller, requires(Scope.ADMIN)],
 ) -> Response:
-    """Queue a run: export, train, evaluate, release and, unless told otherwise, publish."""
+    """Queue a run: export, train, evaluate, judge, release and, unless told otherwise, publish.
+
+    One run of the same subgraph works at a time. What is asked for while one with the same request waits is
+    merged into that: 200 instead of 202.
+    """
     wanted = parse_request(await read_body(request, max_bytes=MAX_REQUEST_BYTES))
-    training = await services.trainings.create(wanted.model_dump(mode="json"), key_id=caller.key_id)
+    if wanted.snapshot is not None:
+        await services.snapshots.check_usable(wanted.snapshot)
+    training, is_new = await services.trainings.create(
+        wanted.request(), reason=wanted.reason, key_id=caller.key_id
+    )
     location = {"Location": f"{router.prefix}/{training.id}"}
-    return json_response(training_json(training), 202, headers=location)
+    return json_response(training_json(training), 202 if is_new else 200, headers=location)
 
 
 @router.get(
@@ -236,6 +137,25 @@ async def cancel_training(
     """End a queued run at once, a running one as soon as its worker sees it; 409 if it is over."""
     training = await services.trainings.cancel(training_id, key_id=caller.key_id)
     return json_response(training_json(training), 202)
+
+
+@router.get(
+    "/{training_id}/log",
+    summary="The log of a training",
+    dependencies=[requires(Scope.ADMIN)],
+    response_class=PlainTextResponse,
+    responses=problems(404),
+)
+async def get_training_log(
+    services: ServicesDep,
+    training_id: LedgerId,
+    last_bytes: Annotated[
+        int, Query(ge=1, le=MAX_LOG_BYTES, description="So much of the log's end, from a line's begin on")
+    ] = DEFAULT_LOG_BYTES,
+) -> Response:
+    """What became of the run, and what its trainer wrote, until its folder is deleted."""
+    training = await services.trainings.get(training_id)
+    return PlainTextResponse(await run_log(services.settings, training, last_bytes=last_bytes))
 
 
 @router.get(

@@ -49,7 +49,7 @@ async def delete_user(
     responses={
         200: {
             "description": "`user_id`, then each place that is looked at with what it holds, and "
-            "`snapshots`: the trainings whose copy of the graph is kept, which may hold the user, too",
+            "`snapshots`: the copies of the graph that are kept, which may hold the user, too",
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
         **problems(404),

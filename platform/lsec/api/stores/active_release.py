@@ -1,40 +1,59 @@
-"""The active release: follows the graph's pointer and keeps the artifact it shows open."""
+"""The active release: follows the graph's pointers and keeps the artifact of the active one open."""
 
 import asyncio
 import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 from neo4j.exceptions import DriverError, Neo4jError
 
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
-from lsec.core.artifact import MANIFEST, Artifact, open_artifact
-from lsec.core.errors import ArtifactError, NotFound
+from lsec.api.stores.open_release import OpenRelease
+from lsec.core.artifact import Artifact
 from lsec.core.settings import Settings
 
 FOLLOW_EVERY_S = 0.5
 LAST_SERVED = "last-served"
 """The file in the data folder that names the release served last, for a start while the graph is away."""
 
-FileMark = tuple[int, int]
-"""A file's inode and time of change."""
-
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An experiment as the challenger's pointer tells it: which release a share of the users is to see."""
+
+    experiment_id: str
+    challenger_id: str
+    share: float
 
 
 async def active_release(graph: Graph, *, timeout_s: float) -> str | None:
     """The id that the graph's pointer shows, None before the first publication."""
+    return (await pointers(graph, timeout_s=timeout_s))[0]
+
+
+async def pointers(graph: Graph, *, timeout_s: float) -> tuple[str | None, Trial | None]:
+    """The active release's id, None before the first publication, and the experiment that runs, if any."""
     rows = await graph.rows("recommendations/active_release", timeout_s=timeout_s)
-    return str(rows[0]["release_id"]) if rows else None
+    if not rows:
+        return None, None
+    # Should more than one be active, the newest is served, and the inspection tells of the others.
+    row = rows[0]
+    trial = None
+    if row["challenger_id"] is not None and row["experiment_id"] is not None:
+        trial = Trial(row["experiment_id"], row["challenger_id"], row["share"])
+    return row["release_id"], trial
 
 
 class ReleaseFollower:
     """The artifact that is served; the old one stays until the new one is open.
 
     `serve` is called with each one before it becomes `current`, and makes it ready for requests. `tell` is
-    called each time that the graph was asked: did it answer?
+    called each time that the graph was asked: did it answer? `aim` is called with the experiment that runs,
+    or None, each time that it did.
     """
 
     def __init__(
@@ -44,24 +63,29 @@ class ReleaseFollower:
         *,
         serve: Callable[[Artifact | None], Awaitable[None]],
         tell: Callable[[bool], Awaitable[None]],
+        aim: Callable[[Trial | None], None] = lambda _: None,
     ) -> None:
         self._graph = graph
-        self._make_ready = serve
         self._tell = tell
-        self._artifacts_path = settings.artifacts_path
+        self._aim = aim
+        self._release = OpenRelease(settings.artifacts_path, serve, role="active")
         self._last_served = settings.data_dir / LAST_SERVED
-        self._complained_of: set[str] = set()
-        self._refused: tuple[str, FileMark | None] | None = None
-        self._current_mark: FileMark | None = None
-        self.current: Artifact | None = None
+
+    @property
+    def current(self) -> Artifact | None:
         """The artifact of the release that requests are answered from."""
+        return self._release.current
 
     async def active_id(self) -> str | None:
         """The id that the graph's pointer shows now."""
         return await active_release(self._graph, timeout_s=SERVING_TIMEOUT_S)
 
+    async def open(self, release_id: str) -> Artifact:
+        """The artifact of any release; NotFound if it is not kept any more."""
+        return await self._release.open(release_id)
+
     async def follow(self) -> None:
-        """Follow the pointer, for ever; whatever goes wrong, the open release is served on."""
+        """Follow the pointers, for ever; whatever goes wrong, the open release is served on."""
         while True:
             try:
                 await self.refresh()
@@ -80,33 +104,18 @@ class ReleaseFollower:
         became of the pointer.
         """
         try:
-            release_id = await self.active_id()
+            release_id, trial = await pointers(self._graph, timeout_s=SERVING_TIMEOUT_S)
+            self._aim(trial)
             if release_id is None:
-                if self.current is not None:
-                    await self._make_ready(None)
-                self.current = None
+                await self._release.show_none()
             else:
                 await self._serve(release_id)
         finally:
-            if self.current is not None:
-                await self._serve(self.current.manifest.release_id)
+            await self._release.look_again()
 
     async def _serve(self, release_id: str) -> None:
-        mark = await asyncio.to_thread(self._mark, release_id)
-        is_other = self.current is None or self.current.manifest.release_id != release_id
-        if (is_other or mark not in (None, self._current_mark)) and (release_id, mark) != self._refused:
-            try:
-                artifact, opened_mark = await asyncio.to_thread(self._open, release_id)
-                await self._make_ready(artifact)
-                self.current, self._current_mark = artifact, opened_mark
-                await asyncio.to_thread(self._remember, release_id)
-                log.info("serving release %s", release_id)
-            except (ArtifactError, OSError):
-                # One that is there is not read again until it is another one: that takes all cores.
-                self._refused = (release_id, mark) if mark is not None else None
-                if release_id not in self._complained_of:
-                    log.exception("release %s is active, but cannot be served", release_id)
-                    self._complained_of.add(release_id)
+        if await self._release.show(release_id):
+            await asyncio.to_thread(self._remember, release_id)
 
     async def _serve_last(self) -> None:
         """Serve what the graph showed when it was last asked, until it can be asked again."""
@@ -122,36 +131,3 @@ class ReleaseFollower:
                 part = path.with_name(f"{LAST_SERVED}.{os.getpid()}")
                 part.write_text(release_id)
                 part.replace(path)
-
-    async def open(self, release_id: str) -> Artifact:
-        """The artifact of any release; NotFound if it is not kept any more."""
-        current, current_mark = self.current, self._current_mark
-        # `follow` may not have seen yet that an erasure replaced it.
-        if (
-            current is not None
-            and current.manifest.release_id == release_id
-            and await asyncio.to_thread(self._mark, release_id) in (None, current_mark)
-        ):
-            return current
-        if not await asyncio.to_thread(self._folder(release_id).is_dir):
-            raise NotFound(f"The artifact of release {release_id} is not kept here.")
-        return (await asyncio.to_thread(self._open, release_id))[0]
-
-    def _open(self, release_id: str) -> tuple[Artifact, FileMark | None]:
-        """The artifact with its manifest's mark, opened anew if an erasure replaced the folder meanwhile."""
-        while True:
-            mark = self._mark(release_id)
-            artifact = open_artifact(self._folder(release_id))
-            if self._mark(release_id) == mark:
-                return artifact, mark
-
-    def _mark(self, release_id: str) -> FileMark | None:
-        """What changes when an erasure replaces the artifact; None for the moment that it is away."""
-        try:
-            found = (self._folder(release_id) / MANIFEST).stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns
-
-    def _folder(self, release_id: str) -> Path:
-        return self._artifacts_path / release_id

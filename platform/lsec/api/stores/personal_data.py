@@ -36,6 +36,7 @@ class PersonalData:
         self._graph = graph
         self._artifacts_path = settings.artifacts_path
         self._runs_path = settings.runs_path
+        self._snapshots_path = settings.snapshots_path
 
     async def audit(self, user_id: str, *, key_id: str) -> None:
         """Write down who asked about whom, before anything is shown."""
@@ -68,8 +69,11 @@ class PersonalData:
                 yield "artifacts", held
 
     async def snapshots(self) -> list[str]:
-        """Trainings whose snapshot is kept: a copy of purchases and the like as of the training's time."""
-        return await asyncio.to_thread(_snapshots, self._runs_path)
+        """The snapshots on disk, by id: copies of purchases and the like as of their time.
+
+        One that lies in the folder of a training, from before they had one of their own, goes by its id.
+        """
+        return await asyncio.to_thread(_snapshots, self._runs_path, self._snapshots_path)
 
     def _stream(self, name: str, **parameters: Any) -> AsyncGenerator[dict[str, Any], None]:
         return self._graph.stream(name, timeout_s=STREAM_TIMEOUT_S, **parameters)
@@ -166,5 +170,6 @@ def _row_json(artifact: Artifact, row: int) -> dict[str, Any]:
     }
 
 
-def _snapshots(path: Path) -> list[str]:
-    return sorted(each.parent.name for each in path.glob("*/snapshot"))
+def _snapshots(runs: Path, snapshots: Path) -> list[str]:
+    of_runs = [each.parent.name for each in runs.glob("*/snapshot") if not each.is_symlink()]
+    return sorted(each.name for each in snapshots.glob("snp_*")) + sorted(of_runs)

@@ -71,6 +71,18 @@ async def product_categories(graph: Graph) -> Int64:
     return categories
 
 
+async def visitors(graph: Graph, streamer_id: str, *, since: datetime, until: datetime) -> Int64:
+    """The users who watched a streamer within [since, until), by their dense indexes, ascending."""
+    found = await graph.lists(
+        "touches/visitors",
+        timeout_s=ANALYSIS_TIMEOUT_S,
+        streamer_id=streamer_id,
+        since=since,
+        until=until,
+    )
+    return np.sort(np.array(found["user"], np.int64))
+
+
 def touched_since(since: datetime, window: Window) -> datetime:
     """From when on a touch may be on the path of a purchase at or after `since`."""
     reach = LONGEST_STREAM if window == IN_STREAM else window
@@ -89,24 +101,31 @@ async def purchases_and_touches(
     in_stream: bool = False,
     in_shop: bool = False,
     buyers_only: bool = False,
+    users: Int64 | None = None,
 ) -> tuple[Purchases, Touches]:
     """The purchases in [since, until), and the touches from their times on and before `until`.
 
     Rows of users, products and streamers are their dense indexes. `in_stream` leaves out what happened
     outside any stream, follows too, and tells streams apart, which are -1 otherwise; `in_shop` adds the
-    views without a streamer. InvalidInput past MAX_ROWS.
+    views without a streamer. Of all users, or of those in `users`, ascending. InvalidInput past MAX_ROWS.
     """
     fetched = _Fetched(streamers)
     asked = {"until": until, "in_stream": in_stream, "in_shop": in_shop, "category": category}
     views_by_user = in_shop or buyers_only
     for start in range(0, await num_users(graph), USERS_AT_ONCE):
-        asked |= {"start": start, "stop": start + USERS_AT_ONCE}
+        asked |= {"start": start, "stop": start + USERS_AT_ONCE, "users": None}
+        if users is not None:
+            first, last = np.searchsorted(users, (start, start + USERS_AT_ONCE))
+            if first == last:
+                continue
+            asked["users"] = users[first:last].tolist()
         chunk = await _chunk(graph, "touches/purchases", asked | {"since": since})
         buyers = sorted(set(chunk["user"]))
         fetched.bought.append(fetched.columns(chunk))
         if buyers_only and not buyers:
             continue
-        asked["users"] = buyers if buyers_only else None
+        if buyers_only:
+            asked["users"] = buyers
         wanted = {TouchKind.WATCH, TouchKind.ENGAGE}
         wanted |= set() if in_stream else {TouchKind.FOLLOW}
         wanted |= {TouchKind.VIEW} if views_by_user else set()

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import celery
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from lsec.api.stores.ledger import Ledger
 from lsec.core.errors import Conflict, NotFound, Unavailable
-from lsec.core.jobs import TRAIN_JOB, TRAIN_QUEUE, new_id
+from lsec.core.jobs import LEASE_S, TRAIN_JOB
 from lsec.core.ledger import AuditRecord, Training, TrainingStatus, utc_now
 from lsec.core.settings import Settings
+from lsec.core.training_requests import ask_for_training
 
 SEND_TIMEOUT_S = 5.0
 _FINAL = tuple(status for status in TrainingStatus if status.is_final)
@@ -34,20 +36,28 @@ def make_sender(settings: Settings) -> celery.Celery:
 class TrainingStore:
     """The trainings, and the sending of their jobs once they are committed."""
 
-    def __init__(self, ledger: Ledger, sender: celery.Celery) -> None:
+    def __init__(self, ledger: Ledger, sender: celery.Celery, *, device: str) -> None:
         self._ledger = ledger
         self._sender = sender
+        self._device = device
 
-    async def create(self, request: dict[str, Any], *, key_id: str) -> Training:
-        """A queued training whose job is sent; Unavailable if the broker does not take the job."""
-        training = Training(
-            id=new_id("trn"), status=TrainingStatus.QUEUED, request=request, requested_by=key_id
-        )
+    async def create(self, request: dict[str, Any], *, reason: str, key_id: str) -> tuple[Training, bool]:
+        """A queued training whose job is sent, and whether it is new or waited with the same request.
+
+        Unavailable if the broker does not take the job.
+        """
+        asked = {"reason": reason, "key_id": key_id, "device": self._device}
         async with self._ledger.write() as session:
-            session.add(training)
-            session.add(_audit(key_id, "training.create", training.id, request))
+            training, is_new = await session.run_sync(ask_for_training, request, **asked)
+            action = "training.create" if is_new else "training.merge"
+            session.add(_audit(key_id, action, training.id, {**request, "reason": reason}))
+        if is_new:
+            await self._send_job(training)
+        return training, is_new
+
+    async def _send_job(self, training: Training) -> None:
         try:
-            await asyncio.wait_for(asyncio.to_thread(self._send, training.id), SEND_TIMEOUT_S)
+            await asyncio.wait_for(asyncio.to_thread(self._send, training), SEND_TIMEOUT_S)
         # Celery lets its broker library's, the transport's and the socket's errors through.
         except Exception as error:
             reason = f"The job could not be sent to the workers: {error or type(error).__name__}"
@@ -57,11 +67,10 @@ class TrainingStore:
                 remedy="See that the broker runs, then ask for a training again.",
                 training_id=training.id,
             ) from error
-        return training
 
-    def _send(self, training_id: str) -> None:
+    def _send(self, training: Training) -> None:
         self._sender.send_task(
-            TRAIN_JOB, args=[training_id], queue=TRAIN_QUEUE, task_id=training_id, retry=False
+            TRAIN_JOB, args=[training.id], queue=training.queue, task_id=training.id, retry=False
         )
 
     async def _fail(self, training_id: str, reason: str) -> None:
@@ -100,18 +109,28 @@ class TrainingStore:
     async def cancel(self, training_id: str, *, key_id: str) -> Training:
         """Ask for the end of a run: a queued one ends at once, a running one when its worker sees it.
 
+        One whose worker is lost ends at once, too: were it only slow, what it writes later is refused.
         NotFound if there is no such run, Conflict if it is over. A second request changes nothing.
         """
         now = utc_now()
         async with self._ledger.write() as session:
             ended = await session.scalar(
                 update(Training)
-                .where(Training.id == training_id, Training.status == TrainingStatus.QUEUED)
+                .where(
+                    Training.id == training_id,
+                    or_(
+                        Training.status == TrainingStatus.QUEUED,
+                        (Training.status == TrainingStatus.RUNNING)
+                        & (Training.heartbeat_at < now - timedelta(seconds=LEASE_S)),
+                    ),
+                )
                 .values(
                     status=TrainingStatus.CANCELLED,
                     cancel_requested_at=now,
                     finished_at=now,
-                    message="cancelled before it began",
+                    lease=None,
+                    eta_s=None,
+                    message="cancelled while no worker held it",
                     version=Training.version + 1,
                 )
                 .returning(Training.id)
