@@ -142,7 +142,9 @@ def nearest_by_audience(
     similarities = np.divide(shared, scale, out=np.zeros(num_streamers), where=scale > 0)
     others = np.flatnonzero(shared >= max(min_shared, 1))
     others = others[others != streamer]
-    found = others[np.argsort(-similarities[others], kind="stable")[:num_nearest]]
+    # A quotient of whole numbers, as equal ones must be equal: of roots they are not.
+    order = similarities if measure == "jaccard" else shared**2 / np.maximum(sizes, 1)
+    found = others[np.argsort(-order[others], kind="stable")[:num_nearest]]
     return Nearest(found, similarities[found], shared[found], sizes[found])
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lsec.core.errors import InvalidInput
@@ -38,6 +38,7 @@ def test_an_overlap_equals_that_of_the_sets(seed: int) -> None:
 
 @settings(max_examples=50)
 @given(seeds, st.sampled_from(["jaccard", "cosine"]), st.integers(1, 3))
+@example(4748, "cosine", 1)
 def test_the_nearest_by_audience_are_those_of_the_largest_similarity(
     seed: int, measure: Measure, min_shared: int
 ) -> None:
