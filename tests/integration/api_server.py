@@ -1,7 +1,9 @@
 """Runs the real API under uvicorn on a free port, in a thread of the test process."""
 
 import contextlib
+import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from lsec.api.app import create_app
 from lsec.core.settings import Settings
 
 START_TIMEOUT_S = 20
+
+# A loop of the API that ends takes the process of the tests with it, and what pytest has captured.
+logging.getLogger("lsec.api.app").addHandler(logging.StreamHandler(sys.__stderr__))
 
 
 @contextlib.contextmanager
