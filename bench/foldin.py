@@ -12,7 +12,6 @@ the sets where they are worst, and `event_to_answer_p99_s`: how long after an ev
 answer was another one, on a stack of its own.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -25,16 +24,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
 from bench import event_to_answer
+from bench.by_set import measured_by_set, options_of
 from bench.fresh_process import tell
-from bench.layout import DataSet, data_sets, read_set
+from bench.layout import DataSet
 from bench.memory_release import artifact_in_memory
-from bench.model import positive
 from bench.quality import CPU
-from bench.report import Json, parser, show, write_json
-from bench.small_market import small_sets
+from bench.report import Json, show, write_json
 from lsec.core.artifact import Artifact
 from lsec.core.comparison import paired_bootstrap
-from lsec.core.errors import LsecError
 from lsec.core.fold_in import FoldIn
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import CandidateLists, list_figures
@@ -50,31 +47,14 @@ Rows = NDArray[np.int64]
 
 
 def main() -> None:
-    options = parser(__doc__)
-    options.add_argument("--data", type=Path, metavar="DIR", help="folder with data sets, or a data set")
-    options.add_argument("--set", default="", metavar="NAME", help="only this set")
-    options.add_argument("--seeds", type=positive, default=1, metavar="N", help="trainings (default 1)")
+    options = options_of(__doc__, seeds=1)
     chosen = options.parse_args()
-    if not (chosen.data or chosen.quick):
-        options.error("give --data DIR, or --quick for a small made-up market")
     overrides = {"num_steps": 20} if chosen.quick else {}
-    of_sets: dict[str, dict[str, Json]] = {}
-    try:
-        sets = (
-            small_sets() if chosen.quick else [read_set(path) for path in data_sets(chosen.data, chosen.set)]
-        )
-        for data in sets:
-            if data.test is not None:
-                of_sets[data.name] = measure(data, seeds=chosen.seeds, overrides=overrides)
-    except LsecError as error:
-        sys.exit(f"{error.title}: {error}")
-    if not of_sets:
-        sys.exit("No set there has candidate lists.")
-    numbers = {
-        name: {figure: value for figure, value in of_set.items() if isinstance(value, int | float)}
-        for name, of_set in of_sets.items()
-    }
-    show("users folded in, against trained", numbers)
+
+    def figures_of(data: DataSet) -> dict[str, Json]:
+        return measure(data, seeds=chosen.seeds, overrides=overrides)
+
+    of_sets = measured_by_set(options, chosen, "users folded in, against trained", figures_of)
     with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
         lags = event_to_answer.measure(Path(folder), num_events=30 if chosen.quick else 300)
     show("from an event to another answer", {"lags": lags})

@@ -11,7 +11,6 @@ users of their mean over the seeds.
 """
 
 import json
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -20,14 +19,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.by_set import measured_by_set, options_of
 from bench.fresh_process import tell
-from bench.layout import DataSet, data_sets, read_set
-from bench.model import positive
+from bench.layout import DataSet
 from bench.quality import CPU
-from bench.report import Json, parser, show, write_json
-from bench.small_market import small_sets
+from bench.report import Json, write_json
 from lsec.core.comparison import paired_bootstrap
-from lsec.core.errors import LsecError
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import CandidateLists, list_figures
 from workers.training.artifact_writer import write_artifact
@@ -52,32 +49,17 @@ class Timed:
 
 
 def main() -> None:
-    options = parser(__doc__)
-    options.add_argument("--data", type=Path, metavar="DIR", help="folder with data sets, or a data set")
-    options.add_argument("--set", default="", metavar="NAME", help="only this set")
-    options.add_argument("--seeds", type=positive, default=3, metavar="N", help="trainings (default 3)")
+    options = options_of(__doc__, seeds=3)
     chosen = options.parse_args()
-    if not (chosen.data or chosen.quick):
-        options.error("give --data DIR, or --quick for a small made-up market")
     hyperparameters = Hyperparameters.from_mapping({"num_steps": 20} if chosen.quick else {})
-    try:
-        sets = (
-            small_sets() if chosen.quick else [read_set(path) for path in data_sets(chosen.data, chosen.set)]
-        )
-        of_sets = {
-            data.name: measure(data, data.test, hyperparameters, seeds=chosen.seeds)
-            for data in sets
-            if data.test is not None
-        }
-    except LsecError as error:
-        sys.exit(f"{error.title}: {error}")
-    if not of_sets:
-        sys.exit("No set there has candidate lists.")
-    numbers = {
-        name: {figure: value for figure, value in of_set.items() if isinstance(value, int | float)}
-        for name, of_set in of_sets.items()
-    }
-    show("from the champion's vectors, against from nothing", numbers)
+
+    def figures_of(data: DataSet) -> dict[str, Json]:
+        assert data.test is not None
+        return measure(data, data.test, hyperparameters, seeds=chosen.seeds)
+
+    of_sets = measured_by_set(
+        options, chosen, "from the champion's vectors, against from nothing", figures_of
+    )
     write_json(of_sets, chosen.json)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from lsec.core.gate import Bounds, judge
+from lsec.core.gate import Bounds, failed_checks, judge, overridden
 from lsec.core.ledger import AuditRecord, ReleaseRecord, Training, utc_now
 from lsec.core.settings import Settings
 
@@ -56,7 +56,7 @@ def judge_release(
         if "override" in before:
             gate["override"] = before["override"]
         elif not verdict.is_passed and (reason := _override_reason(training)):
-            gate["override"] = {"by": training.requested_by, "reason": reason, "at": utc_now().isoformat()}
+            gate = overridden(gate, by=training.requested_by, reason=reason, at=utc_now())
             session.add(_audit(training, release_id, gate))
         release.gate = gate
         return gate
@@ -69,17 +69,12 @@ def _override_reason(training: Training) -> str | None:
 
 
 def _audit(training: Training, release_id: str, gate: Mapping[str, Any]) -> AuditRecord:
-    failed = [check["name"] for check in gate["checks"] if not check["is_passed"]]
+    failed = [check["name"] for check in failed_checks(gate)]
     detail = {"training_id": training.id, "reason": gate["override"]["reason"], "failed": failed}
     return AuditRecord(key_id=training.requested_by, action=OVERRIDE_ACTION, target=release_id, detail=detail)
 
 
-def lets_pass(gate: Mapping[str, Any]) -> bool:
-    """Whether a release with this verdict may be published; {} is one that no gate has judged."""
-    return not gate or bool(gate["is_passed"]) or "override" in gate
-
-
 def reason_of(gate: Mapping[str, Any]) -> str:
     """The checks that failed, with their numbers, in one line."""
-    failed = [f"{check['name']}: {check['detail']}" for check in gate["checks"] if not check["is_passed"]]
+    failed = [f"{check['name']}: {check['detail']}" for check in failed_checks(gate)]
     return " ".join(["The gate did not let it pass.", *failed])

@@ -97,14 +97,6 @@ def _claim(session: Session, training_id: str, *, worker: str) -> Training | Non
     return training
 
 
-def beat(engine: Engine, training: Training, **changes: Any) -> bool:
-    """Renew the lease and write `changes`; whether the run may go on.
-
-    False if a cancel was asked, the run has ended, or another claim holds it.
-    """
-    return renew(engine, training, **changes) == Hold.HELD
-
-
 def renew(engine: Engine, training: Training, **changes: Any) -> Hold:
     """Renew the lease and write `changes`; what has become of the claim."""
     values: dict[str, Any] = {"heartbeat_at": utc_now(), **changes}

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from lsec.core.artifact import open_artifact
 from lsec.core.errors import LsecError
-from lsec.core.ledger import AuditRecord, ReleaseRecord, Training, TrainingStatus, utc_now
+from lsec.core.ledger import FINAL, AuditRecord, ReleaseRecord, Training, utc_now
 from lsec.core.settings import Settings
 from workers.collect import ACTIVE_POINTER, collect, collect_release
 from workers.graph import open_driver, read_rows
@@ -25,7 +25,6 @@ from workers.trainings import OUTAGES
 
 PUBLISH_FOR_S = 20.0
 COLLECT_FOR_S = 20.0
-FINAL = [status for status in TrainingStatus if status.is_final]
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import neo4j
-from sqlalchemy import ColumnElement, Engine, exists, or_, select, update
+from sqlalchemy import ColumnElement, Engine, select, update
 from sqlalchemy.orm import Session
 
 from lsec.core.errors import Untrainable
 from lsec.core.jobs import new_id
-from lsec.core.ledger import Training, TrainingStatus
-from lsec.core.release_ledger import SnapshotRecord, SnapshotState
+from lsec.core.ledger import Training
+from lsec.core.release_ledger import SnapshotRecord, SnapshotState, is_used
 from lsec.core.settings import Settings
 from workers.run import Run
 from workers.snapshot import MANIFEST, Check, export_snapshot, scope_of
@@ -20,8 +20,6 @@ from workers.snapshot import MANIFEST, Check, export_snapshot, scope_of
 LINK = "snapshot"
 """In a run's folder: where the snapshot that it trains on lies."""
 PHASE = "export"
-
-FINAL = tuple(status for status in TrainingStatus if status.is_final)
 
 
 def snapshot_for(settings: Settings, run: Run, driver: neo4j.Driver) -> Path:
@@ -48,12 +46,8 @@ def snapshot_for(settings: Settings, run: Run, driver: neo4j.Driver) -> Path:
 
 def is_free() -> ColumnElement[bool]:
     """Of a SnapshotRecord: that no run which is under way, or waits for it, uses the snapshot."""
-    uses = or_(
-        Training.snapshot_id == SnapshotRecord.id,
-        Training.request["snapshot"].as_string() == SnapshotRecord.id,
-        Training.id == SnapshotRecord.training_id,
-    )
-    return ~exists().where(uses, Training.status.not_in(FINAL))
+    used_by = select(Training.id).where(is_used(SnapshotRecord.id, SnapshotRecord.training_id))
+    return ~used_by.correlate(SnapshotRecord).exists()
 
 
 def _named(engine: Engine, settings: Settings, snapshot_id: str) -> SnapshotRecord:

@@ -13,12 +13,13 @@ from sqlalchemy.exc import OperationalError
 from lsec.core import durable
 from lsec.core.artifact import Manifest, open_artifact
 from lsec.core.errors import LsecError, Untrainable
+from lsec.core.gate import lets_pass
 from lsec.core.jobs import GPU_QUEUE, HOW_TO_PUBLISH, WHY_UNPUBLISHED, can_be_published, new_id
 from lsec.core.ledger import Training, TrainingStatus
 from lsec.core.settings import Settings
 from workers import ledger
 from workers.code_version import code_version
-from workers.gate import Rejected, bounds_of, judge_release, lets_pass, reason_of
+from workers.gate import Rejected, bounds_of, judge_release, reason_of
 from workers.graph import answers, end_statements, open_driver
 from workers.publish import active_release, publish
 from workers.run import Cancelled, Interrupted, LeaseLost, Run, Stalled

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import psutil
 
-from lsec.api.stores.trainings import make_sender
+from lsec.api.stores.jobs import make_sender
 from lsec.cli.key_ledger import create
 from lsec.core.jobs import TRAIN_JOB
 from lsec.core.ledger import Scope

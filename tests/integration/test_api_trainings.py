@@ -116,7 +116,7 @@ def test_a_run_whose_worker_is_lost_is_cancelled_at_once(
         session.get_one(Training, training_id).heartbeat_at = utc_now() - 2 * ledger.LEASE
     cancelled = api_client.post(f"/v1/trainings/{training_id}/cancel").json()
     assert cancelled["status"] == "cancelled"
-    assert not ledger.beat(engine, claimed)
+    assert ledger.renew(engine, claimed) != ledger.Hold.HELD
     engine.dispose()
 
 
@@ -214,7 +214,7 @@ def test_a_running_training_is_told_to_stop(
     answer = api_client.post(f"/v1/trainings/{training_id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     assert answer.json()["cancel_requested_at"] is not None
-    assert not ledger.beat(engine, claimed, percent=5.0)
+    assert ledger.renew(engine, claimed, percent=5.0) != ledger.Hold.HELD
     engine.dispose()
 
 
@@ -247,7 +247,7 @@ def test_progress_sends_each_change_and_ends_with_the_final_state(
     wait_until(lambda: len(seen) == 1)
     claimed = ledger.claim_training(engine, training_id)
     assert claimed is not None
-    ledger.beat(engine, claimed, percent=40.0)
+    ledger.renew(engine, claimed, percent=40.0)
     wait_until(lambda: len(seen) == 2 and seen[-1][2] == 40.0)
     ledger.end_training(engine, claimed, TrainingStatus.SUCCEEDED, percent=100.0)
     watcher.join(timeout=10)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from graph_schema.events import moment_of
 from lsec.core.erasures import erasing_event
 from lsec.core.event_log import decode_event
-from lsec.core.ledger import AuditRecord, DeadLetter, Erasure, Training, TrainingStatus, utc_now
+from lsec.core.ledger import FINAL, AuditRecord, DeadLetter, Erasure, Training, utc_now
 from lsec.core.settings import Settings
 from workers.graph import read_rows
 from workers.upkeep.files import clean_artifacts, clean_run
@@ -32,7 +32,6 @@ from workers.upkeep.snapshot_cleaning import clean_snapshots
 REWRITE_TIMEOUT_S = 60.0
 CLOCKS_APART = timedelta(minutes=1)
 """The clocks of two servers may differ by so much."""
-FINAL = tuple(status for status in TrainingStatus if status.is_final)
 GIVE_UP_SOON = text("PRAGMA busy_timeout=2000")
 """Writers wait while the journal is emptied, so that gives up on a long reader soon."""
 LETTERS_PER_READ = 500

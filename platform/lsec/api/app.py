@@ -57,6 +57,7 @@ from lsec.api.stores.event_log import EventLog, open_log
 from lsec.api.stores.experiments import ExperimentStore
 from lsec.api.stores.graph import Graph, open_graph
 from lsec.api.stores.inspections import InspectionStore
+from lsec.api.stores.jobs import Jobs, make_sender
 from lsec.api.stores.keys import KeyStore
 from lsec.api.stores.ledger import open_ledger
 from lsec.api.stores.live_feed import LiveFeed
@@ -69,7 +70,7 @@ from lsec.api.stores.shoppers import Shoppers
 from lsec.api.stores.snapshots import SnapshotStore
 from lsec.api.stores.streamers import Streamers
 from lsec.api.stores.streams import Streams
-from lsec.api.stores.trainings import TrainingStore, make_sender
+from lsec.api.stores.trainings import TrainingStore
 from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
 
@@ -157,7 +158,7 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         log_client = await stack.enter_async_context(open_log(settings))
         driver = await stack.enter_async_context(open_graph(settings))
         graph = Graph(driver)
-        sender = stack.enter_context(make_sender(settings))
+        jobs = Jobs(stack.enter_context(make_sender(settings)))
         event_log = EventLog(log_client, settings)
         erasure_store = ErasureStore(ledger, event_log, settings)
         shoppers = Shoppers(graph, leaving=lambda: erasure_store.leaving)
@@ -187,8 +188,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         )
         statements = CypherStore(driver, log_client, ledger, erasure_store, settings)
         stack.push_async_callback(statements.close)
-        releases_store = ReleaseStore(ledger, graph, sender, settings)
-        promotions = Promotions(ledger, graph, releases_store)
+        releases_store = ReleaseStore(ledger, graph, jobs, settings)
+        promotions = Promotions(ledger, graph, releases_store, jobs)
         live_feed = LiveFeed(log_client, settings, leaving=lambda: erasure_store.leaving)
 
         async def count_listeners() -> None:
@@ -213,12 +214,12 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             keys=KeyStore(ledger),
             inspections=InspectionStore(ledger),
             rate_limits=await stack.enter_async_context(open_rate_limits(settings)),
-            trainings=TrainingStore(ledger, sender, device=settings.device),
-            retraining=RetrainingStore(ledger, sender),
+            trainings=TrainingStore(ledger, jobs, device=settings.device),
+            retraining=RetrainingStore(ledger, jobs),
             releases=releases_store,
             promotions=promotions,
-            experiments=ExperimentStore(ledger, graph, releases_store, promotions),
-            snapshots=SnapshotStore(ledger, sender),
+            experiments=ExperimentStore(ledger, graph, releases_store, promotions, jobs),
+            snapshots=SnapshotStore(ledger, jobs),
             dead_letters=DeadLetterStore(ledger, log_client, settings),
             erasures=erasure_store,
             personal_data=PersonalData(ledger, event_log, graph, settings),

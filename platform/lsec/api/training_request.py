@@ -3,6 +3,7 @@
 from datetime import UTC
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
@@ -15,11 +16,13 @@ from pydantic import (
 )
 
 from graph_schema.vocabulary import MAX_ID_LENGTH
+from lsec.api.bodies import read_body
 from lsec.api.dependencies import ID_PATTERN, LEDGER_ID_PATTERN, Moment, invalid
 from lsec.core.errors import InvalidInput
 from lsec.core.jobs import DEFAULT_MODEL, HOW_TO_PUBLISH, MODEL_NAMES, WHY_UNPUBLISHED, can_be_published
 from lsec.core.training_requests import BY_HAND
 
+MAX_REQUEST_BYTES = 256 * 1024
 MAX_SCOPE_IDS = 1000
 MAX_HYPERPARAMETERS = 64
 MAX_NUMBERS = 16
@@ -140,6 +143,11 @@ def parse_request(body: bytes) -> TrainingAsk:
     check_model(request)
     check_scope(request)
     return request
+
+
+async def read_as(kind: type[Body], request: Request) -> Body:
+    """What a request's body asks for; the errors are those of `read_body` and `parse_body`."""
+    return parse_body(kind, await read_body(request, max_bytes=MAX_REQUEST_BYTES))
 
 
 def parse_body(kind: type[Body], body: bytes) -> Body:

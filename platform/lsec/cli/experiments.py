@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lsec.cli.options import DEFAULT_URL, Json, Key, Url, connect
+from lsec.cli.options import DEFAULT_URL, Json, Key, Reason, Url, connect
 from lsec.cli.output import out, print_json, print_mapping, print_table
 from lsec.client.experiment_routes import Experiment, Interval
 
@@ -13,7 +13,6 @@ app = typer.Typer(
 )
 
 ExperimentId = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Id of an experiment.")]
-Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
 
 
 @app.command(

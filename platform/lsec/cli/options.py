@@ -24,6 +24,8 @@ Key = Annotated[
         rich_help_panel="Connection",
     ),
 ]
+ReleaseId = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
 WANTS_JSON = "lsec.wants_json"
 """In the context of the command line: whether --json was given, for errors that end a command."""
 

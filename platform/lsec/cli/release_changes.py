@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lsec.cli.options import DEFAULT_URL, Json, Key, Url, connect
+from lsec.cli.options import DEFAULT_URL, Json, Key, Reason, ReleaseId, Url, connect
 from lsec.cli.output import out, percentage, print_json
 from lsec.client import Client
 from lsec.client.answers import Release
@@ -14,8 +14,6 @@ from lsec.core.errors import Conflict
 app = typer.Typer()
 
 POLL_S = 0.5
-ReleaseId = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release.")]
-Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
 Expected = Annotated[str | None, typer.Option(help="Only if this release is active now.", metavar="RELEASE")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is active.")]
 

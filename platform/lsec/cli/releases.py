@@ -8,14 +8,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from lsec.cli.options import DEFAULT_URL, Json, Key, Url, connect
+from lsec.cli.options import DEFAULT_URL, Json, Key, ReleaseId, Url, connect
 from lsec.cli.output import err, out, print_json, print_mapping, print_table
 from lsec.cli.release_changes import app as changes
 from lsec.client.answers import Comparison, Release
 
 app = typer.Typer(help="Releases: trained models that can be served.", no_args_is_help=True)
 
-ReleaseId = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release.")]
 GATE = {True: "passed", False: "not passed", None: "not judged"}
 
 

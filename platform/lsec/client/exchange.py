@@ -20,6 +20,7 @@ T = TypeVar("T")
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
+TIMEOUT_S = 30.0
 READ_PATIENCE_S = 10.0
 """Reads are tried again so long when the API is away for a moment."""
 Parameter: TypeAlias = str | int | float | bool | tuple[str, ...] | None
@@ -39,8 +40,13 @@ class Call:
     params: Mapping[str, Parameter] = field(default_factory=dict)
     content: bytes = b""
     content_type: str = ""
-    timeout_s: float = 30.0
+    timeout_s: float = TIMEOUT_S
     content_encoding: str = ""
+
+
+def json_call(method: str, path: str, body: Mapping[str, Any], *, timeout_s: float = TIMEOUT_S) -> Call:
+    """A call that sends an object as JSON."""
+    return Call(method, path, {}, msgspec.json.encode(body), "application/json", timeout_s)
 
 
 @dataclass(frozen=True, slots=True)

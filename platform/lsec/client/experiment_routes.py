@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, fetch, path_of
+from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, fetch, json_call, path_of
 
 _EXPERIMENTS = "/v1/experiments"
 
@@ -105,7 +105,7 @@ def start_experiment(
     """
     guards = {"max_conversion_loss": max_conversion_loss, "dismissals": guard_dismissals}
     body = {"challenger_id": challenger_id, "share": share, "window_s": window_s, "guards": guards}
-    return fetch(_posted(_EXPERIMENTS, body), Experiment)
+    return fetch(json_call("POST", _EXPERIMENTS, body), Experiment)
 
 
 def experiments(*, limit: int = 20) -> Flow[Experiments]:
@@ -120,15 +120,11 @@ def experiment(experiment_id: str) -> Flow[Experiment]:
 
 def stop_experiment(experiment_id: str, *, reason: str = "") -> Flow[Experiment]:
     """Shows all users the champion again; stopping twice is the same as once."""
-    call = _posted(path_of(_EXPERIMENTS, experiment_id, "stop"), {"reason": reason})
+    call = json_call("POST", path_of(_EXPERIMENTS, experiment_id, "stop"), {"reason": reason})
     return fetch(call, Experiment, patience_s=READ_PATIENCE_S)
 
 
 def promote_challenger(experiment_id: str, *, reason: str = "") -> Flow[Experiment]:
     """Makes the challenger the active release; promoting twice is the same as once."""
-    call = _posted(path_of(_EXPERIMENTS, experiment_id, "promote"), {"reason": reason})
+    call = json_call("POST", path_of(_EXPERIMENTS, experiment_id, "promote"), {"reason": reason})
     return fetch(call, Experiment, patience_s=READ_PATIENCE_S)
-
-
-def _posted(path: str, body: dict[str, object]) -> Call:
-    return Call("POST", path, {}, msgspec.json.encode(body), "application/json")

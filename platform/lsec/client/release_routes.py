@@ -1,9 +1,7 @@
 """One function a route about releases: which there are, which one is active, and what they hold."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from lsec.client.answers import Comparison, Release, Releases, Slate
 from lsec.client.exchange import (
@@ -22,6 +20,7 @@ from lsec.client.exchange import (
     exchange,
     failure,
     fetch,
+    json_call,
     path_of,
 )
 
@@ -52,18 +51,19 @@ def promote_release(
     another release than `expected` is active.
     """
     body = {"reason": reason, "override": override, "expected": expected}
-    return fetch(_posted(path_of(_RELEASES, release_id, "promote"), body), Release)
+    return fetch(json_call("POST", path_of(_RELEASES, release_id, "promote"), body), Release)
 
 
 def rollback_release(*, reason: str = "", expected: str | None = None) -> Flow[Release]:
     """Makes the release active that was before; ApiError with status 409 if none is left."""
-    return fetch(_posted(f"{_RELEASES}/rollback", {"reason": reason, "expected": expected}), Release)
+    return fetch(
+        json_call("POST", f"{_RELEASES}/rollback", {"reason": reason, "expected": expected}), Release
+    )
 
 
 def keep_release(release_id: str, *, is_kept: bool = True, reason: str = "") -> Flow[Release]:
     """Pins a release's artifact against retention, or gives it back."""
-    content = msgspec.json.encode({"is_kept": is_kept, "reason": reason})
-    call = Call("PATCH", path_of(_RELEASES, release_id), {}, content, "application/json")
+    call = json_call("PATCH", path_of(_RELEASES, release_id), {"is_kept": is_kept, "reason": reason})
     return fetch(call, Release, patience_s=READ_PATIENCE_S)
 
 
@@ -110,7 +110,3 @@ def _items(opening: Open, value_of: Callable[[Item], T | None]) -> Feed[T]:
         if isinstance(outcome, Item) and (value := value_of(outcome)):
             yield Emit(value)
         outcome = yield Next()
-
-
-def _posted(path: str, body: dict[str, Any]) -> Call:
-    return Call("POST", path, {}, msgspec.json.encode(body), "application/json")

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, fetch
+from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, fetch, json_call
 from lsec.client.retraining_answers import Retraining
 
 CHECK_TIMEOUT_S = 60.0
@@ -26,8 +24,7 @@ def set_retraining(
 ) -> Flow[Retraining]:
     """Replaces the policy: `cron` in UTC, bounds of 0 for never, and what to train as `train` asks for it."""
     body = {"is_enabled": is_enabled, "cron": cron, "min_new_share": min_new_share, "max_drift": max_drift}
-    content = msgspec.json.encode(body | {"request": request or {}})
-    call = Call("PUT", "/v1/retraining", {}, content, "application/json")
+    call = json_call("PUT", "/v1/retraining", {**body, "request": request or {}})
     return fetch(call, Retraining, patience_s=READ_PATIENCE_S)
 
 

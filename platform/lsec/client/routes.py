@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from lsec.client.answers import (
     EventsAnswer,
     Lag,
@@ -33,6 +31,7 @@ from lsec.client.exchange import (
     failure,
     fetch,
     is_passing,
+    json_call,
     path_of,
 )
 
@@ -135,8 +134,7 @@ def train(
         "reason": reason,
     }
     body |= {name: value for name, value in (chosen | how).items() if value}
-    content = msgspec.json.encode(body)
-    return fetch(Call("POST", "/v1/trainings", {}, content, "application/json"), Training)
+    return fetch(json_call("POST", "/v1/trainings", body), Training)
 
 
 def trainings(*, limit: int = 20) -> Flow[Trainings]:

@@ -12,6 +12,7 @@ from lsec.client.exchange import (
     Parameter,
     decode,
     exchange,
+    json_call,
     path_of,
 )
 from lsec.client.serving_answers import (
@@ -67,7 +68,8 @@ def recommendations_of_many(
 ) -> Flow[Batch]:
     """The best products of up to 1,000 users, in one request."""
     body = {"user_ids": list(user_ids), "explain": explain, **wish}
-    return _served(_posted("/v1/recommendations:batch", body), Batch)
+    call = json_call("POST", "/v1/recommendations:batch", body, timeout_s=BATCH_TIMEOUT_S)
+    return _served(call, Batch)
 
 
 def session_recommendations(
@@ -75,7 +77,8 @@ def session_recommendations(
 ) -> Flow[Recommendations]:
     """Products for a visitor who did this, the oldest first; nothing of it is kept."""
     body = {"events": list(events), "explain": explain, **wish}
-    return _served(_posted("/v1/sessions/recommendations", body), Recommendations)
+    call = json_call("POST", "/v1/sessions/recommendations", body, timeout_s=BATCH_TIMEOUT_S)
+    return _served(call, Recommendations)
 
 
 def similar_products(
@@ -131,11 +134,6 @@ def _served(call: Call, kind: type[T]) -> Flow[T]:
     answer = decode(reply.body, kind)
     away = reply.headers.get(DEGRADED, "")
     return msgspec.structs.replace(answer, degraded=tuple(away.split(","))) if away else answer
-
-
-def _posted(path: str, body: dict[str, object]) -> Call:
-    content = msgspec.json.encode(body)
-    return Call("POST", path, {}, content, "application/json", BATCH_TIMEOUT_S)
 
 
 def _parameter(value: object) -> Parameter:

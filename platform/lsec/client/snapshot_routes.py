@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, Pause, fetch, path_of
+from lsec.client.exchange import READ_PATIENCE_S, Call, Flow, Pause, fetch, json_call, path_of
 
 WAIT_EVERY_S = 0.5
 _SNAPSHOTS = "/v1/snapshots"
@@ -49,7 +49,7 @@ def create_snapshot(
     chosen = {"since": since, "until": until, "categories": list(categories), "streamers": list(streamers)}
     body: dict[str, Any] = {"min_purchases": min_purchases, "keep": keep}
     body |= {name: value for name, value in chosen.items() if value}
-    return fetch(Call("POST", _SNAPSHOTS, {}, msgspec.json.encode(body), "application/json"), Snapshot)
+    return fetch(json_call("POST", _SNAPSHOTS, body), Snapshot)
 
 
 def snapshots(*, limit: int = 100) -> Flow[Snapshots]:

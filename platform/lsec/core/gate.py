@@ -6,6 +6,7 @@ purchases, on lists of users who have some: `workers.training.evaluation` and `w
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 MIN_SEGMENT_USERS = 30
@@ -69,6 +70,21 @@ class Verdict:
             "judged_against": self.judged_against,
             "checks": [check.to_dict() for check in self.checks],
         }
+
+
+def lets_pass(gate: Mapping[str, Any]) -> bool:
+    """Whether a release with this verdict may be published; {} is one that no gate has judged."""
+    return not gate or bool(gate["is_passed"]) or "override" in gate
+
+
+def failed_checks(gate: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The checks of a verdict that are not passed."""
+    return [check for check in gate["checks"] if not check["is_passed"]]
+
+
+def overridden(gate: Mapping[str, Any], *, by: str, reason: str, at: datetime) -> dict[str, Any]:
+    """The verdict with who passed it over, why and when."""
+    return {**gate, "override": {"by": by, "reason": reason, "at": at.isoformat()}}
 
 
 def judge(metrics: Mapping[str, Any], bounds: Bounds, *, champion: str | None = None) -> Verdict:

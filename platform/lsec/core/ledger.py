@@ -112,6 +112,10 @@ class TrainingStatus(StrEnum):
         return self not in (TrainingStatus.QUEUED, TrainingStatus.RUNNING)
 
 
+FINAL = tuple(status for status in TrainingStatus if status.is_final)
+"""The states of a run that is over."""
+
+
 class Training(Base):
     """One training run, from request to release."""
 

@@ -4,10 +4,22 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, Index, Integer, String, Text, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    String,
+    Text,
+    or_,
+    text,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
-from lsec.core.ledger import Base, utc_now
+from lsec.core.ledger import FINAL, Base, Training, utc_now
 
 
 class SnapshotState(StrEnum):
@@ -40,6 +52,16 @@ class SnapshotRecord(Base):
     """Kept until someone deletes it; of the others the newest stay, and those that a run needs."""
     requested_by: Mapped[str] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+def is_used(
+    snapshot_id: str | InstrumentedAttribute[str],
+    training_id: str | InstrumentedAttribute[str | None] | None,
+) -> ColumnElement[bool]:
+    """Of a Training: that it waits or is under way, and trains on the snapshot, or exports it, or will."""
+    named = Training.request["snapshot"].as_string() == snapshot_id
+    used = or_(Training.snapshot_id == snapshot_id, named, Training.id == training_id)
+    return Training.status.not_in(FINAL) & used
 
 
 class ExperimentStatus(StrEnum):

@@ -75,11 +75,11 @@ def lose(engine: Engine, training_id: str) -> None:
 
 def test_a_heartbeat_tells_of_a_cancel(engine: Engine) -> None:
     training = held(engine, "t1")
-    assert ledger.beat(engine, training, percent=10.0)
+    assert ledger.renew(engine, training, percent=10.0) == ledger.Hold.HELD
     assert read(engine, "t1").version == training.version + 1
     with Session(engine) as session, session.begin():
         session.get_one(Training, "t1").cancel_requested_at = utc_now()
-    assert not ledger.beat(engine, training)
+    assert ledger.renew(engine, training) != ledger.Hold.HELD
 
 
 def test_a_final_state_stays(engine: Engine) -> None:
@@ -87,7 +87,7 @@ def test_a_final_state_stays(engine: Engine) -> None:
     ledger.end_training(engine, training, TrainingStatus.CANCELLED)
     ledger.end_training(engine, training, TrainingStatus.SUCCEEDED)
     assert read(engine, "t1").status == TrainingStatus.CANCELLED
-    assert not ledger.beat(engine, training)
+    assert ledger.renew(engine, training) != ledger.Hold.HELD
 
 
 def test_a_worker_that_comes_back_late_no_longer_holds_the_run(engine: Engine) -> None:
@@ -95,9 +95,9 @@ def test_a_worker_that_comes_back_late_no_longer_holds_the_run(engine: Engine) -
     lose(engine, "t1")
     second = ledger.claim_training(engine, "t1")
     assert second is not None
-    assert not ledger.beat(engine, first)
+    assert ledger.renew(engine, first) != ledger.Hold.HELD
     ledger.end_training(engine, first, TrainingStatus.FAILED)
-    assert ledger.beat(engine, second)
+    assert ledger.renew(engine, second) == ledger.Hold.HELD
     assert read(engine, "t1").status == TrainingStatus.RUNNING
 
 

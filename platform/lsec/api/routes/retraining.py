@@ -7,11 +7,10 @@ from celery.schedules import ParseException, crontab
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from lsec.api.bodies import read_body
 from lsec.api.dependencies import ServicesDep, json_response, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
-from lsec.api.training_request import TrainingRequest, check_model, check_scope, parse_body
+from lsec.api.training_request import TrainingRequest, check_model, check_scope, read_as
 from lsec.core.ledger import Scope, utc_now
 from lsec.core.release_ledger import RetrainingPolicy
 from lsec.core.retraining import DEFAULT_MIN_NEW_SHARE
@@ -19,7 +18,6 @@ from lsec.core.retraining import DEFAULT_MIN_NEW_SHARE
 router = APIRouter(prefix="/v1/retraining", tags=["trainings"])
 
 NUM_FIELDS = 5
-MAX_REQUEST_BYTES = 256 * 1024
 
 
 def checked_cron(text: str) -> str:
@@ -147,7 +145,7 @@ async def put_retraining(
     request: Request, services: ServicesDep, caller: Annotated[Caller, requires(Scope.ADMIN)]
 ) -> Response:
     """Replace the policy; it holds within a minute, and on record stands who set it."""
-    policy = parse_body(PolicyIn, await read_body(request, max_bytes=MAX_REQUEST_BYTES))
+    policy = await read_as(PolicyIn, request)
     check_model(policy.request, "request")
     check_scope(policy.request)
     values = policy.model_dump(mode="json")

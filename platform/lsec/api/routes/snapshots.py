@@ -6,15 +6,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from lsec.api.bodies import read_body
 from lsec.api.dependencies import LedgerId, ServicesDep, json_response, requires
 from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
-from lsec.api.training_request import SubgraphScope, parse_body
+from lsec.api.training_request import SubgraphScope, read_as
 from lsec.core.ledger import Scope
 from lsec.core.release_ledger import SnapshotRecord
-
-MAX_REQUEST_BYTES = 256 * 1024
 
 router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
 
@@ -74,7 +71,7 @@ async def post_snapshot(
     request: Request, services: ServicesDep, caller: Annotated[Caller, requires(Scope.ADMIN)]
 ) -> Response:
     """Have the workers export a subgraph, for one training or several to use."""
-    wanted = parse_body(SnapshotRequest, await read_body(request, max_bytes=MAX_REQUEST_BYTES))
+    wanted = await read_as(SnapshotRequest, request)
     scope = wanted.model_dump(mode="json", exclude={"keep"})
     record = await services.snapshots.create(scope, keep=wanted.keep, key_id=caller.key_id)
     location = {"Location": f"{router.prefix}/{record.id}"}

@@ -17,10 +17,9 @@ from lsec.api.openapi import problems
 from lsec.api.stores.keys import Caller
 from lsec.api.stores.run_logs import run_log
 from lsec.api.stores.trainings import TrainingStore
-from lsec.api.training_request import TrainingAsk, parse_request
+from lsec.api.training_request import MAX_REQUEST_BYTES, TrainingAsk, parse_request
 from lsec.core.ledger import Scope, Training, TrainingStatus
 
-MAX_REQUEST_BYTES = 256 * 1024
 PROGRESS_EVERY_S = 0.3
 KEEP_ALIVE_S = 10
 DEFAULT_LOG_BYTES = 64 * 1024

@@ -9,12 +9,13 @@ from sqlalchemy.exc import IntegrityError
 
 from lsec.api.stores.active_release import pointers
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
-from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.jobs import Jobs
+from lsec.api.stores.ledger import Ledger, audit
 from lsec.api.stores.promotions import Promotions, gate_passed
-from lsec.api.stores.releases import FLIP_TIMEOUT_S, InGraph, ReleaseStore, audit, deleted
+from lsec.api.stores.releases import FLIP_TIMEOUT_S, InGraph, ReleaseStore, deleted
 from lsec.core.errors import Conflict, NotFound
 from lsec.core.experiments import Guards
-from lsec.core.jobs import EXPERIMENTS_JOB, new_id
+from lsec.core.jobs import EXPERIMENTS_JOB, UPKEEP_QUEUE, new_id
 from lsec.core.ledger import ReleaseRecord, utc_now
 from lsec.core.release_ledger import Experiment, ExperimentStatus
 
@@ -27,10 +28,18 @@ class ExperimentStore:
     Were this cut off in between, the upkeep brings the pointer to what the ledger says.
     """
 
-    def __init__(self, ledger: Ledger, graph: Graph, releases: ReleaseStore, promotions: Promotions) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        graph: Graph,
+        releases: ReleaseStore,
+        promotions: Promotions,
+        jobs: Jobs,
+    ) -> None:
         self._ledger = ledger
         self._graph = graph
         self._releases = releases
+        self._jobs = jobs
         self._promotions = promotions
 
     async def list(self, *, limit: int) -> Sequence[Experiment]:
@@ -81,7 +90,7 @@ class ExperimentStore:
         await self._record(experiment, in_graph, key_id=key_id)
         if in_graph.is_whole(challenger_id):
             await self._show(experiment)
-        await self._releases.send(EXPERIMENTS_JOB)
+        await self._jobs.hurry(EXPERIMENTS_JOB, queue=UPKEEP_QUEUE)
         return experiment
 
     async def _record(self, experiment: Experiment, in_graph: InGraph, *, key_id: str) -> None:

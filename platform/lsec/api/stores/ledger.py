@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from lsec.core.ledger import async_url
+from lsec.core.ledger import AuditRecord, async_url
 from lsec.core.settings import Settings
 
 BUSY_TIMEOUT_MS = 10_000
@@ -33,6 +34,11 @@ class Ledger:
         """A session that may write: SQLite's lock is taken at once, so no reader turns writer too late."""
         async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+def audit(key_id: str, action: str, target: str, detail: dict[str, Any]) -> AuditRecord:
+    """The record of an admin's change."""
+    return AuditRecord(key_id=key_id, action=action, target=target, detail=detail)
 
 
 @contextlib.asynccontextmanager

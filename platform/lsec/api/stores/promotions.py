@@ -5,20 +5,23 @@ from typing import Any
 from sqlalchemy import func, update
 
 from lsec.api.stores.graph import Graph
-from lsec.api.stores.ledger import Ledger
-from lsec.api.stores.releases import FLIP_TIMEOUT_S, InGraph, ReleaseStore, audit, deleted
+from lsec.api.stores.jobs import Jobs
+from lsec.api.stores.ledger import Ledger, audit
+from lsec.api.stores.releases import FLIP_TIMEOUT_S, InGraph, ReleaseStore, deleted
 from lsec.core.errors import Conflict, NotFound
-from lsec.core.jobs import PUBLISH_JOB
+from lsec.core.gate import failed_checks, lets_pass, overridden
+from lsec.core.jobs import PUBLISH_JOB, UPKEEP_QUEUE
 from lsec.core.ledger import ReleaseRecord, utc_now
 
 
 class Promotions:
     """Changes of the active release; each leaves an audit record before anything is done."""
 
-    def __init__(self, ledger: Ledger, graph: Graph, releases: ReleaseStore) -> None:
+    def __init__(self, ledger: Ledger, graph: Graph, releases: ReleaseStore, jobs: Jobs) -> None:
         self._ledger = ledger
         self._graph = graph
         self._releases = releases
+        self._jobs = jobs
 
     async def promote(
         self, release_id: str, *, key_id: str, reason: str, override: str | None, expected: str | None
@@ -85,7 +88,7 @@ class Promotions:
         if is_whole:
             await self._flip(release_id, replaces=replaces, is_rollback=is_rollback)
         else:
-            await self._releases.send(PUBLISH_JOB, release_id)
+            await self._jobs.hurry(PUBLISH_JOB, release_id, queue=UPKEEP_QUEUE)
 
     async def _flip(self, release_id: str, *, replaces: str, is_rollback: bool) -> None:
         rows = await self._graph.write(
@@ -128,14 +131,14 @@ def gate_passed(release: ReleaseRecord, *, key_id: str, override: str | None) ->
     A release that no gate has judged may.
     """
     gate = release.gate
-    if not gate or gate.get("is_passed") or (gate.get("override") and not override):
+    if lets_pass(gate) and not ("override" in gate and override):
         return gate
     if not override:
-        failed = [check for check in gate.get("checks", []) if not check.get("is_passed")]
-        names = ", ".join(str(check.get("name")) for check in failed)
+        failed = failed_checks(gate)
+        names = ", ".join(check["name"] for check in failed)
         raise Conflict(
             f"Release {release.id} has not passed the gate: {names or 'no check was made'}.",
             remedy="Train a better one, or say as `override` why this one may become active all the same.",
             checks=failed,
         )
-    return gate | {"override": {"by": key_id, "reason": override, "at": utc_now().isoformat()}}
+    return overridden(gate, by=key_id, reason=override, at=utc_now())

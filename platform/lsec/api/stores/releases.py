@@ -1,30 +1,26 @@
 """Releases as the ledger records them, and as they stand in the graph and on disk."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import celery
 from sqlalchemy import select
 
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, Graph
-from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.jobs import Jobs
+from lsec.api.stores.ledger import Ledger, audit
 from lsec.core.errors import Conflict, NotFound
 from lsec.core.jobs import RELEASES_JOB, UPKEEP_QUEUE
-from lsec.core.ledger import ApiKey, AuditRecord, ReleaseRecord, utc_now
+from lsec.core.ledger import ApiKey, ReleaseRecord, utc_now
 from lsec.core.settings import Settings
 
-SEND_TIMEOUT_S = 5.0
 FLIP_TIMEOUT_S = 10.0
 CHAMPION, CHALLENGER = "champion", "challenger"
 ALIASES = {"active": CHAMPION, CHALLENGER: CHALLENGER}
 """What a release is called that the graph's pointer of that name shows."""
 State = Literal["active", "published", "publishing", "kept", "deleted"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +62,10 @@ class Standing:
 class ReleaseStore:
     """The releases that trainings made; which one is active stands in the graph alone."""
 
-    def __init__(self, ledger: Ledger, graph: Graph, sender: celery.Celery, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, graph: Graph, jobs: Jobs, settings: Settings) -> None:
         self._ledger = ledger
         self._graph = graph
-        self._sender = sender
+        self._jobs = jobs
         self._artifacts_path = settings.artifacts_path
 
     async def list(self, *, model: str | None = None) -> Sequence[ReleaseRecord]:
@@ -152,19 +148,8 @@ class ReleaseStore:
                 raise Conflict(f"Release {release_id} has just become active.")
             release.deleted_at = utc_now()
             session.add(audit(key_id, "release.delete", release_id, {"reason": reason}))
-        await self.send(RELEASES_JOB)
+        await self._jobs.hurry(RELEASES_JOB, queue=UPKEEP_QUEUE)
         return release
-
-    async def send(self, job: str, *arguments: str) -> None:
-        """Send a job that the schedule sends, too: so one that the broker does not take is late, not lost."""
-        try:
-            await asyncio.wait_for(asyncio.to_thread(self._send, job, arguments), SEND_TIMEOUT_S)
-        # Celery lets its broker library's, the transport's and the socket's errors through.
-        except Exception:
-            log.warning("the job %s waits for the schedule", job, exc_info=True)
-
-    def _send(self, job: str, arguments: Sequence[str]) -> None:
-        self._sender.send_task(job, args=list(arguments), queue=UPKEEP_QUEUE, retry=False)
 
 
 def _standing(record: ReleaseRecord, in_graph: InGraph, *, is_kept: bool) -> Standing:
@@ -191,11 +176,6 @@ def _standing(record: ReleaseRecord, in_graph: InGraph, *, is_kept: bool) -> Sta
 def deleted(release_id: str) -> Conflict:
     """The error of a change to a release that is deleted."""
     return Conflict(f"Release {release_id} is deleted.", remedy="Train again.")
-
-
-def audit(key_id: str, action: str, target: str, detail: dict[str, Any]) -> AuditRecord:
-    """The record of an admin's change."""
-    return AuditRecord(key_id=key_id, action=action, target=target, detail=detail)
 
 
 async def check_ledger(ledger: Ledger) -> None:

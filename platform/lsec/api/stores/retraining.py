@@ -1,20 +1,17 @@
 """The policy of retraining in the ledger, and the jobs that act on it."""
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
-import celery
-
-from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.jobs import Jobs
+from lsec.api.stores.ledger import Ledger, audit
 from lsec.core.errors import Unavailable
 from lsec.core.jobs import UPKEEP_QUEUE, WATCH_JOB
-from lsec.core.ledger import AuditRecord, utc_now
+from lsec.core.ledger import utc_now
 from lsec.core.release_ledger import RetrainingPolicy
 from lsec.core.retraining import POLICY_ID, default_policy
 
-SEND_TIMEOUT_S = 5.0
 LOOK_TIMEOUT_S = 45.0
 """So long a caller waits for the upkeep's look, which has 30 s for its query."""
 POLL_S = 0.2
@@ -23,9 +20,9 @@ POLL_S = 0.2
 class RetrainingStore:
     """The policy: one row, which the upkeep puts into the schedule and looks after."""
 
-    def __init__(self, ledger: Ledger, sender: celery.Celery) -> None:
+    def __init__(self, ledger: Ledger, jobs: Jobs) -> None:
         self._ledger = ledger
-        self._sender = sender
+        self._jobs = jobs
 
     async def get(self) -> RetrainingPolicy:
         """The policy, or the default one where none was set."""
@@ -42,17 +39,15 @@ class RetrainingStore:
             for name, value in values.items():
                 setattr(policy, name, value)
             policy.updated_by, policy.updated_at = key_id, utc_now()
-            session.add(AuditRecord(key_id=key_id, action="retraining.set", target=POLICY_ID, detail=values))
-        # Celery lets its broker library's, the transport's and the socket's errors through.
-        with contextlib.suppress(Exception):
-            await self._send(acts=True)
+            session.add(audit(key_id, "retraining.set", POLICY_ID, values))
+        await self._jobs.hurry(WATCH_JOB, **_options(acts=True))
         return policy
 
     async def check(self) -> RetrainingPolicy:
         """The policy with the verdict of a look that begins now; Unavailable if none comes in time."""
         asked_at, deadline = utc_now(), time.monotonic() + LOOK_TIMEOUT_S
         try:
-            await self._send(acts=False)
+            await self._jobs.send(WATCH_JOB, **_options(acts=False))
         except Exception as error:
             raise Unavailable(
                 "The look could not be asked for: the broker cannot be reached.",
@@ -68,10 +63,6 @@ class RetrainingStore:
             remedy="Do the upkeep worker and Neo4j run? `lsec status` shows.",
         )
 
-    async def _send(self, *, acts: bool) -> None:
-        def send() -> None:
-            self._sender.send_task(
-                WATCH_JOB, kwargs={"acts": acts}, queue=UPKEEP_QUEUE, expires=LOOK_TIMEOUT_S, retry=False
-            )
 
-        await asyncio.wait_for(asyncio.to_thread(send), SEND_TIMEOUT_S)
+def _options(*, acts: bool) -> dict[str, Any]:
+    return {"kwargs": {"acts": acts}, "queue": UPKEEP_QUEUE, "expires": LOOK_TIMEOUT_S}

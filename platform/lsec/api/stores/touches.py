@@ -1,7 +1,7 @@
 """The graph's purchases and touches as columns for the estimators, fetched in few big records."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -112,13 +112,8 @@ async def purchases_and_touches(
     fetched = _Fetched(streamers)
     asked = {"until": until, "in_stream": in_stream, "in_shop": in_shop, "category": category}
     views_by_user = in_shop or buyers_only
-    for start in range(0, await num_users(graph), USERS_AT_ONCE):
-        asked |= {"start": start, "stop": start + USERS_AT_ONCE, "users": None}
-        if users is not None:
-            first, last = np.searchsorted(users, (start, start + USERS_AT_ONCE))
-            if first == last:
-                continue
-            asked["users"] = users[first:last].tolist()
+    for chosen in _ranges(await num_users(graph), users):
+        asked |= chosen
         chunk = await _chunk(graph, "touches/purchases", asked | {"since": since})
         buyers = sorted(set(chunk["user"]))
         fetched.bought.append(fetched.columns(chunk))
@@ -139,6 +134,16 @@ async def purchases_and_touches(
     if not views_by_user:
         await fetched.fetch_views(graph, asked | {"since": touches_since})
     return _as_purchases(fetched.bought), _as_touches(fetched.touched)
+
+
+def _ranges(num: int, users: Int64 | None) -> Iterator[dict[str, Any]]:
+    """Ranges of dense indexes, each with those of `users` that are in it: a range without any is left out."""
+    for start in range(0, num, USERS_AT_ONCE):
+        stop, inside = start + USERS_AT_ONCE, None
+        if users is not None:
+            inside = users[slice(*np.searchsorted(users, (start, stop)))].tolist()
+        if inside is None or inside:
+            yield {"start": start, "stop": stop, "users": inside}
 
 
 async def _chunk(graph: Graph, query: str, asked: dict[str, Any]) -> dict[str, list[Any]]:

@@ -1,44 +1,25 @@
 """Training runs in the ledger: asked for, read, cancelled; each admin action leaves an audit record."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import celery
 from sqlalchemy import or_, select, update
 
-from lsec.api.stores.ledger import Ledger
+from lsec.api.stores.jobs import Jobs
+from lsec.api.stores.ledger import Ledger, audit
 from lsec.core.errors import Conflict, NotFound, Unavailable
 from lsec.core.jobs import LEASE_S, TRAIN_JOB
-from lsec.core.ledger import AuditRecord, Training, TrainingStatus, utc_now
-from lsec.core.settings import Settings
+from lsec.core.ledger import FINAL, Training, TrainingStatus, utc_now
 from lsec.core.training_requests import ask_for_training
-
-SEND_TIMEOUT_S = 5.0
-_FINAL = tuple(status for status in TrainingStatus if status.is_final)
-
-
-def make_sender(settings: Settings) -> celery.Celery:
-    """A Celery app that only sends; it gives up soon when the broker cannot be reached."""
-    app = celery.Celery("lsec", broker=settings.broker_url.get_secret_value(), set_as_current=False)
-    app.conf.update(
-        task_ignore_result=True,
-        broker_transport_options={
-            "socket_timeout": SEND_TIMEOUT_S / 2,
-            "socket_connect_timeout": SEND_TIMEOUT_S / 2,
-            "max_retries": 0,
-        },
-    )
-    return app
 
 
 class TrainingStore:
     """The trainings, and the sending of their jobs once they are committed."""
 
-    def __init__(self, ledger: Ledger, sender: celery.Celery, *, device: str) -> None:
+    def __init__(self, ledger: Ledger, jobs: Jobs, *, device: str) -> None:
         self._ledger = ledger
-        self._sender = sender
+        self._jobs = jobs
         self._device = device
 
     async def create(self, request: dict[str, Any], *, reason: str, key_id: str) -> tuple[Training, bool]:
@@ -50,15 +31,14 @@ class TrainingStore:
         async with self._ledger.write() as session:
             training, is_new = await session.run_sync(ask_for_training, request, **asked)
             action = "training.create" if is_new else "training.merge"
-            session.add(_audit(key_id, action, training.id, {**request, "reason": reason}))
+            session.add(audit(key_id, action, training.id, {**request, "reason": reason}))
         if is_new:
             await self._send_job(training)
         return training, is_new
 
     async def _send_job(self, training: Training) -> None:
         try:
-            await asyncio.wait_for(asyncio.to_thread(self._send, training), SEND_TIMEOUT_S)
-        # Celery lets its broker library's, the transport's and the socket's errors through.
+            await self._jobs.send(TRAIN_JOB, training.id, queue=training.queue, task_id=training.id)
         except Exception as error:
             reason = f"The job could not be sent to the workers: {error or type(error).__name__}"
             await self._fail(training.id, reason)
@@ -67,11 +47,6 @@ class TrainingStore:
                 remedy="See that the broker runs, then ask for a training again.",
                 training_id=training.id,
             ) from error
-
-    def _send(self, training: Training) -> None:
-        self._sender.send_task(
-            TRAIN_JOB, args=[training.id], queue=training.queue, task_id=training.id, retry=False
-        )
 
     async def _fail(self, training_id: str, reason: str) -> None:
         async with self._ledger.write() as session:
@@ -140,7 +115,7 @@ class TrainingStore:
                     update(Training)
                     .where(
                         Training.id == training_id,
-                        Training.status.not_in(_FINAL),
+                        Training.status.not_in(FINAL),
                         Training.cancel_requested_at.is_(None),
                     )
                     .values(cancel_requested_at=now, version=Training.version + 1)
@@ -150,13 +125,9 @@ class TrainingStore:
                 raise NotFound(f"There is no training {training_id}.")
             if ended is None and TrainingStatus(training.status).is_final:
                 raise Conflict(f"Training {training_id} is over: it {_past(training.status)}.")
-            session.add(_audit(key_id, "training.cancel", training_id, {}))
+            session.add(audit(key_id, "training.cancel", training_id, {}))
         return training
 
 
 def _past(status: str) -> str:
     return "was cancelled" if status == TrainingStatus.CANCELLED else status
-
-
-def _audit(key_id: str, action: str, target: str, detail: dict[str, Any]) -> AuditRecord:
-    return AuditRecord(key_id=key_id, action=action, target=target, detail=detail)
