@@ -10,7 +10,7 @@ from typing import Any
 
 import neo4j
 import numpy as np
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from lsec.core.artifact import Artifact, open_artifact
@@ -20,7 +20,7 @@ from lsec.core.ledger import AuditRecord, utc_now
 from lsec.core.release_ledger import Experiment, ExperimentStatus
 from lsec.core.settings import Settings
 from workers.graph import open_driver, read_rows, write_rows
-from workers.ledger import open_ledger
+from workers.ledger import open_ledger, running_experiment
 from workers.publish import active_release, begin, write_release
 from workers.releases import OutOfTime, until
 from workers.trainings import OUTAGES
@@ -42,7 +42,7 @@ def check_experiments(settings: Settings) -> bool:
     engine = open_ledger(settings)
     try:
         with open_driver(settings) as driver:
-            experiment = _running(engine)
+            experiment = running_experiment(engine)
             _hide_others(driver, experiment)
             if experiment is not None:
                 _look_after(settings, engine, driver, experiment)
@@ -53,12 +53,6 @@ def check_experiments(settings: Settings) -> bool:
     finally:
         engine.dispose()
     return False
-
-
-def _running(engine: Engine) -> Experiment | None:
-    running = select(Experiment).where(Experiment.status == ExperimentStatus.RUNNING)
-    with Session(engine, expire_on_commit=False) as session:
-        return session.scalar(running)
 
 
 def _pointer(driver: neo4j.Driver) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The workers' side of the ledger: claims, heartbeats and ends of training runs, and releases."""
+"""The workers' side of the ledger: claims, heartbeats and ends of training runs; releases and experiments."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from lsec.core.artifact import Manifest
 from lsec.core.jobs import LEASE_S, TRAIN_QUEUE
 from lsec.core.ledger import ReleaseRecord, Training, TrainingStatus, sync_url, utc_now
+from lsec.core.release_ledger import Experiment, ExperimentStatus
 from lsec.core.settings import Settings
 
 LEASE = timedelta(seconds=LEASE_S)
@@ -254,3 +255,10 @@ def mark_published(engine: Engine, release_id: str) -> None:
             .where(ReleaseRecord.id == release_id, ReleaseRecord.published_at.is_(None))
             .values(published_at=utc_now())
         )
+
+
+def running_experiment(engine: Engine) -> Experiment | None:
+    """The experiment that runs, if one does."""
+    running = select(Experiment).where(Experiment.status == ExperimentStatus.RUNNING)
+    with Session(engine, expire_on_commit=False) as session:
+        return session.scalar(running)

@@ -14,10 +14,11 @@ from lsec.core.erasures import user_hash
 from lsec.core.errors import ArtifactError
 from lsec.core.inspections import Finding, broken, listed, ok, warning
 from lsec.core.ledger import ReleaseRecord, utc_now
-from lsec.core.release_ledger import Experiment, ExperimentStatus
+from lsec.core.release_ledger import Experiment
 from lsec.core.settings import Settings
 from workers.graph import read_rows
 from workers.inspection.sources import QUERY_TIMEOUT_S, SQLITE
+from workers.ledger import running_experiment
 
 ACTIVE, CHALLENGER = "active", "challenger"
 NAME_OF_POINTER, NAME_OF_EXPERIMENT = "release.active", "release.challenger"
@@ -35,7 +36,7 @@ def shown_releases(
     pointers = read_rows(driver, "inspection/pointers", timeout_s=QUERY_TIMEOUT_S)
     if engine is not None:
         yield judge_pointer(pointers, _num_published(engine))
-        yield judge_experiment(pointers, _running(engine))
+        yield judge_experiment(pointers, running_experiment(engine))
     for name in (ACTIVE, CHALLENGER):
         for release_id in dict.fromkeys(_shown(pointers, name)):
             yield from _release(settings, driver, name, release_id, is_deep=is_deep)
@@ -45,11 +46,6 @@ def _num_published(engine: Engine) -> int:
     published = select(func.count()).where(ReleaseRecord.published_at.is_not(None))
     with Session(engine) as session:
         return session.scalar(published) or 0
-
-
-def _running(engine: Engine) -> Experiment | None:
-    with Session(engine, expire_on_commit=False) as session:
-        return session.scalar(select(Experiment).where(Experiment.status == ExperimentStatus.RUNNING))
 
 
 def _shown(pointers: Sequence[dict[str, Any]], name: str) -> list[str]:
