@@ -6,6 +6,8 @@ export UV_PROJECT_ENVIRONMENT := .venv
 # Two processes for the tests, each with one thread for its sums; TEST_PROCESSES= runs them one by one.
 TEST_PROCESSES ?= -n 2
 check test: export OMP_NUM_THREADS ?= 1
+# A test starts many processes: none should compile its libraries again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help sync demo up test check format bench

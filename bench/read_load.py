@@ -9,6 +9,7 @@ import multiprocessing
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -54,24 +55,37 @@ def closed_loop(
 
 
 def open_loop(
-    port: int, requests: Sequence[bytes], *, seconds: float, per_second: float, connections: int = 64
+    port: int,
+    requests: Sequence[bytes],
+    *,
+    seconds: float,
+    per_second: float,
+    connections: int = 64,
+    beside: Callable[[], None] = lambda: None,
 ) -> Latencies:
     """Requests at a steady rate, whatever becomes of those before.
 
     Latency counts from the moment a request was due, though it had to wait for a free connection: a
     server that stalls delays all that were due meanwhile, and each of them counts (no coordinated omission).
+    `beside` is called right before the first one.
     """
-    return _in_a_process(_ask_when_due, port, requests, seconds, connections, per_second)
+    return _in_a_process(_ask_when_due, port, requests, seconds, connections, per_second, beside=beside)
 
 
-def _in_a_process(loop: Callable[..., Latencies], *arguments: Any) -> Latencies:
+def _in_a_process(
+    loop: Callable[..., Latencies], *arguments: Any, beside: Callable[[], None] = lambda: None
+) -> Latencies:
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(sender, loop, arguments))
+    here, there = context.Pipe()
+    process = context.Process(target=_run, args=(there, loop, arguments))
     process.start()
-    sender.close()
+    there.close()
     try:
-        found: Latencies = receiver.recv()
+        # A new process first imports what it needs, which takes seconds of a core.
+        here.recv()
+        beside()
+        here.send(None)
+        found: Latencies = here.recv()
     except EOFError:
         raise SystemExit("The load has ended early; what it wrote tells why.") from None
     finally:
@@ -79,9 +93,11 @@ def _in_a_process(loop: Callable[..., Latencies], *arguments: Any) -> Latencies:
     return found
 
 
-def _run(sender: Any, loop: Callable[..., Latencies], arguments: tuple[Any, ...]) -> None:
+def _run(parent: Any, loop: Callable[..., Latencies], arguments: tuple[Any, ...]) -> None:
     gc.disable()
-    sender.send(loop(*arguments))
+    parent.send(None)
+    parent.recv()
+    parent.send(loop(*arguments))
 
 
 class _Connections:
@@ -172,7 +188,8 @@ def _ask_when_due(
 ) -> Latencies:
     connections = _Connections(port, num_connections)
     following = cycle(requests)
-    idle = connections.numbers
+    # By turns: the server closes a connection that it has not heard of for some seconds.
+    idle = deque(connections.numbers)
     due_at: dict[int, float] = {}
     took: list[float] = []
     clock = time.perf_counter
@@ -182,7 +199,7 @@ def _ask_when_due(
     while len(took) + num_refused < num_requests:
         now = clock()
         while idle and num_sent < num_requests and (due := started + num_sent / per_second) <= now:
-            number = idle.pop()
+            number = idle.popleft()
             due_at[number] = due
             connections.send(number, next(following))
             num_sent += 1

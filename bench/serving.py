@@ -101,11 +101,17 @@ def busy(
         burst(feed, sale(num_events, of=Sale(run)))
     half = num_events / burst(feed, sale(num_events, of=Sale("measured"))).committed_s / 2
     coming = bodies(sale(int(half * seconds), of=Sale("busy")))
-    before, started = feed.num_committed(), time.perf_counter()
     feeder = threading.Thread(target=_feed, args=(feed, coming, half))
-    feeder.start()
-    latencies = open_loop(reads.settings.api_port, requests, seconds=seconds, per_second=READS_PER_S)
-    elapsed_s, committed = time.perf_counter() - started, feed.num_committed() - before
+    started: list[float] = []
+
+    def begin() -> None:
+        started.append(time.perf_counter())
+        feeder.start()
+
+    before = feed.num_committed()
+    port = reads.settings.api_port
+    latencies = open_loop(port, requests, seconds=seconds, per_second=READS_PER_S, beside=begin)
+    elapsed_s, committed = time.perf_counter() - started[0], feed.num_committed() - before
     feeder.join()
     return {
         "p50_busy_ms": latencies.ms(50),

@@ -16,16 +16,25 @@ from lsec.core.settings import Settings
 
 START_TIMEOUT_S = 20
 
-# A loop of the API that ends takes the process of the tests with it, and what pytest has captured.
+# Why a loop of the API has ended, wherever pytest may keep what is logged between two tests.
 logging.getLogger("lsec.api.app").addHandler(logging.StreamHandler(sys.__stderr__))
 
 
 @contextlib.contextmanager
 def run_api(settings: Settings) -> Iterator[str]:
-    """The address of an API on `settings`, which stops with the block."""
+    """The address of an API on `settings`, which stops with the block.
+
+    One of its loops that ends stops it too, and fails what uses it.
+    """
+    ends: list[int] = []
+
+    def end(code: int) -> None:
+        ends.append(code)
+        server.should_exit = True
+
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(create_app(settings, end=end), log_level="warning", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
     thread.start()
@@ -39,6 +48,7 @@ def run_api(settings: Settings) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+    assert not ends, "a loop of the API has ended, and the API with it: its log says why"
 
 
 def announced_address(log: Path) -> str:

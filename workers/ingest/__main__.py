@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -27,6 +28,8 @@ SOCKET_TIMEOUT_S = 10.0
 LOG_MISMATCH = 2
 SWITCH_INTERVAL_S = 0.0005
 """While the next batch is made ready in a thread, the transaction must not wait long for its turn."""
+NICENESS = 5
+"""Of the ingester: where cores are few, requests go first."""
 
 
 def open_log(settings: Settings) -> redis.Redis:
@@ -42,6 +45,7 @@ def open_log(settings: Settings) -> redis.Redis:
 def run(settings: Settings, *, shard: int, adopt_log: bool) -> int:
     """Drain the shard until told to stop; the process's exit status."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    os.nice(NICENESS)
     client = open_log(settings)
     lease = Lease(client, shard=shard)
     for number in (signal.SIGTERM, signal.SIGINT):

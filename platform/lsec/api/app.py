@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
 
@@ -85,10 +85,13 @@ EXIT_LOOP_ENDED = 70
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, *, counters: Path | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, counters: Path | None = None, end: Callable[[int], None] = os._exit
+) -> FastAPI:
     """The application on `settings`, by default those of the environment (for `uvicorn --factory`).
 
-    `counters` is the folder where its processes count together, if there are several.
+    `counters` is the folder where its processes count together, if there are several. `end` is called with
+    an exit code when one of its loops has ended.
     """
     if settings is None:
         settings = load_settings()
@@ -97,7 +100,7 @@ def create_app(settings: Settings | None = None, *, counters: Path | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with open_services(settings, metrics) as services:
+        async with open_services(settings, metrics, end=end) as services:
             yield {"services": services}
 
     app = FastAPI(
@@ -149,7 +152,9 @@ def create_app(settings: Settings | None = None, *, counters: Path | None = None
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, metrics: Metrics, *, end: Callable[[int], None] = os._exit
+) -> AsyncIterator[Services]:
     """Everything that a process of the API holds; it opens while any of its services is still down."""
     async with contextlib.AsyncExitStack() as stack:
         # The last of all: a connection that was given up while it was opened closes in a later turn.
@@ -207,7 +212,7 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             live_feed.follow,
             count_listeners,
         ):
-            stack.push_async_callback(_stop, _start(follow))
+            stack.push_async_callback(_start(follow, end))
         yield Services(
             settings=settings,
             ledger=ledger,
@@ -237,23 +242,25 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         )
 
 
-def _start(follow: Callable[[], Coroutine[None, None, None]]) -> asyncio.Task[None]:
-    task = asyncio.create_task(follow(), name=follow.__qualname__)
-    task.add_done_callback(_end_with)
-    return task
+def _start(
+    follow: Callable[[], Coroutine[None, None, None]], end: Callable[[int], None]
+) -> Callable[[], Awaitable[None]]:
+    """Start a loop that runs for ever, and give what stops it.
 
-
-def _end_with(task: asyncio.Task[None]) -> None:
-    """End the process with a loop that runs for ever, but for a fault that nobody foresaw.
-
-    Without it requests would wait or be answered from what is out of date; whoever runs the process
-    starts it again. At once, for an orderly end would wait for open streams.
+    With the loop ends the process, but for a fault that nobody foresaw: else requests would wait or be
+    answered from what is out of date. Whoever runs the process starts it again. At once, for an orderly end
+    would wait for open streams.
     """
-    if not task.cancelled():
-        log.critical("%s has ended: so does the process", task.get_name(), exc_info=task.exception())
-        os._exit(EXIT_LOOP_ENDED)
+    task = asyncio.create_task(follow(), name=follow.__qualname__)
 
+    def end_with(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.critical("%s has ended: so does the process", task.get_name(), exc_info=task.exception())
+            end(EXIT_LOOP_ENDED)
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.remove_done_callback(_end_with)
-    await stop(task)
+    async def stop_it() -> None:
+        task.remove_done_callback(end_with)
+        await stop(task)
+
+    task.add_done_callback(end_with)
+    return stop_it

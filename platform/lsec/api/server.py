@@ -32,6 +32,8 @@ from lsec.core.settings import Settings, load_settings
 GRACE_S = 5
 """Open streams may hold up the end so long."""
 KILL_AFTER_S = GRACE_S + 5
+SWITCH_INTERVAL_S = 0.0005
+"""While threads reckon, requests must not wait long for their turn."""
 BIND_WITHIN_S = 2.0
 """Processes whose parent was killed leave its port within less."""
 PAUSE_S = 0.5
@@ -179,6 +181,7 @@ def _api(settings: Settings, counters: Path | None) -> ASGIApp:
 
 def _serve(app: ASGIApp, address: tuple[str, int]) -> int:
     """Answer requests until a signal says stop; the exit status."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
     server = uvicorn.Server(config)
     with _bind(address) as listener:

@@ -14,6 +14,7 @@ from lsec.local.java import jar_files, jvm_library, jvm_options
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 PASSWORD_VARIABLE = "LSEC_NEO4J_PASSWORD"  # noqa: S105 - the name of a variable
+NICENESS = 5
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def main() -> None:
     if not (password := os.environ.get(PASSWORD_VARIABLE)):
         parser.error(f"set {PASSWORD_VARIABLE}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    # Where cores are few, requests go first.
+    os.nice(NICENESS)
     serve(arguments, password)
 
 

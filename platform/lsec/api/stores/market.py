@@ -25,9 +25,9 @@ from lsec.serving.catalog import HIDDEN, OUT_OF_STOCK, Catalog, ProductState
 from lsec.serving.shelf import Shelf
 
 PRODUCTS_PER_READ = 5_000
-PRODUCTS_PER_CHANGE = 1_000
+PRODUCTS_PER_CHANGE = 100
 ENTRIES_PER_READ = 256
-CHANGES_PER_TURN = 1_000
+CHANGES_PER_TURN = 200
 """Requests are answered after so many changes."""
 BLOCK_MS = 500
 RETRY_S = 0.5
@@ -116,6 +116,8 @@ class Market:
                     for place, entry in entries:
                         await self._take(_changes(entry))
                         places[name] = place
+                if news:
+                    await asyncio.to_thread(self.shelf.take_in_new)
             except (RedisError, OSError, DriverError, Neo4jError) as error:
                 if isinstance(error, (RedisError, OSError)):
                     self._is_away("log", True)
@@ -163,8 +165,6 @@ class Market:
         products = sorted({id_ for kind, id_ in changes if kind == "product"})
         for start in range(0, len(products), PRODUCTS_PER_CHANGE):
             await self._read_again(products[start : start + PRODUCTS_PER_CHANGE])
-        if products:
-            await asyncio.to_thread(self.shelf.take_in_new)
         for place, (kind, id_) in enumerate(changes, 1):
             if place % CHANGES_PER_TURN == 0:
                 await asyncio.sleep(0)
