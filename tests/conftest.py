@@ -8,6 +8,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ from workers.migrate import migrate
 
 # Neo4j starts in two thirds of the time with the quick compiler alone, and most of these live a minute.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# A shell that runs the tests in the background ignores Ctrl-C for them, and for all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine with other work to do is no reason to fail.
 hypothesis.settings.register_profile("lsec", deadline=None)

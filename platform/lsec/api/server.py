@@ -26,6 +26,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lsec.core.errors import InvalidInput, LsecError
+from lsec.core.log_writer import background_lines
 from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
 
@@ -45,7 +46,8 @@ FAILED_TO_START = 3
 """The exit status of a process that did not come to listen: uvicorn's own."""
 COUNTERS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes count together: prometheus_client reads it when it is imported."""
-_WAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_WAITED = {signal.SIGCHLD, *_STOPS}
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +186,10 @@ def _serve(app: ASGIApp, address: tuple[str, int]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
     server = uvicorn.Server(config)
-    with _bind(address) as listener:
+    # uvicorn sends itself again what had stopped it: the last lines shall be written all the same.
+    for number in _STOPS:
+        signal.signal(number, lambda *_: sys.exit(0))
+    with _bind(address) as listener, background_lines(), contextlib.suppress(SystemExit):
         server.run(sockets=[listener])
     return 0 if server.started else FAILED_TO_START
 
