@@ -2,9 +2,7 @@
 
 import contextlib
 import logging
-import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +11,7 @@ import uvicorn
 
 from lsec.api.app import create_app
 from lsec.core.settings import Settings
-
-START_TIMEOUT_S = 20
+from tests.in_thread import running
 
 # Why a loop of the API has ended, wherever pytest may keep what is logged between two tests.
 logging.getLogger("lsec.api.app").addHandler(logging.StreamHandler(sys.__stderr__))
@@ -32,22 +29,10 @@ def run_api(settings: Settings) -> Iterator[str]:
         ends.append(code)
         server.should_exit = True
 
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(settings, end=end), log_level="warning", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
-    thread.start()
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not server.started and thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    try:
-        assert server.started, "the API did not start"
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    app = create_app(settings, end=end)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=5))
+    with running(server) as url:
+        yield url
     assert not ends, "a loop of the API has ended, and the API with it: its log says why"
 
 

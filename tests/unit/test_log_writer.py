@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -12,19 +11,20 @@ from typing import TextIO
 import pytest
 
 from lsec.core.log_writer import background_lines
+from tests.integration.api_server import wait_until
 
 log = logging.getLogger("lsec.test.writer")
 
 
 @contextlib.contextmanager
-def logging_to(stream: TextIO) -> Iterator[logging.StreamHandler[TextIO]]:
+def logging_to(stream: TextIO) -> Iterator[None]:
     """Within the block the root logger writes to the stream, too."""
     root = logging.getLogger()
     level, handler = root.level, logging.StreamHandler(stream)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        yield handler
+        yield
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
@@ -42,9 +42,7 @@ def test_lines_come_in_order_soon_and_all_of_them_at_the_end(file: Path) -> None
     with background_lines():
         for number in range(100):
             log.info("line %d", number)
-        deadline = time.monotonic() + 10
-        while len(file.read_text().splitlines()) < 100 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(file.read_text().splitlines()) == 100)
         assert file.read_text().splitlines() == [f"line {number}" for number in range(100)]
         log.info("the last")
     assert file.read_text().splitlines()[-1] == "the last"

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -12,6 +11,7 @@ import redis.exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lsec.core.cores import step_back, take_short_turns
 from lsec.core.errors import LogMismatch
 from lsec.core.logs import configure_logging
 from lsec.core.settings import Settings, load_settings
@@ -26,10 +26,6 @@ logger = logging.getLogger("workers.ingest")
 WAIT_FOR_LEASE_S = 1.0
 SOCKET_TIMEOUT_S = 10.0
 LOG_MISMATCH = 2
-SWITCH_INTERVAL_S = 0.0005
-"""While the next batch is made ready in a thread, the transaction must not wait long for its turn."""
-NICENESS = 5
-"""Of the ingester: where cores are few, requests go first."""
 
 
 def open_log(settings: Settings) -> redis.Redis:
@@ -44,8 +40,9 @@ def open_log(settings: Settings) -> redis.Redis:
 
 def run(settings: Settings, *, shard: int, adopt_log: bool) -> int:
     """Drain the shard until told to stop; the process's exit status."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    os.nice(NICENESS)
+    # While the next batch is made ready in a thread, the transaction must not wait long for its turn.
+    take_short_turns()
+    step_back()
     client = open_log(settings)
     lease = Lease(client, shard=shard)
     for number in (signal.SIGTERM, signal.SIGINT):

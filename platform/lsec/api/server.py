@@ -25,6 +25,7 @@ from typing import NoReturn
 import uvicorn
 from starlette.types import ASGIApp
 
+from lsec.core.cores import take_short_turns
 from lsec.core.errors import InvalidInput, LsecError
 from lsec.core.log_writer import background_lines
 from lsec.core.logs import configure_logging
@@ -33,8 +34,6 @@ from lsec.core.settings import Settings, load_settings
 GRACE_S = 5
 """Open streams may hold up the end so long."""
 KILL_AFTER_S = GRACE_S + 5
-SWITCH_INTERVAL_S = 0.0005
-"""While threads reckon, requests must not wait long for their turn."""
 BIND_WITHIN_S = 2.0
 """Processes whose parent was killed leave its port within less."""
 PAUSE_S = 0.5
@@ -183,7 +182,8 @@ def _api(settings: Settings, counters: Path | None) -> ASGIApp:
 
 def _serve(app: ASGIApp, address: tuple[str, int]) -> int:
     """Answer requests until a signal says stop; the exit status."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # While threads reckon, requests must not wait long for their turn.
+    take_short_turns()
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
     server = uvicorn.Server(config)
     # uvicorn sends itself again what had stopped it: the last lines shall be written all the same.

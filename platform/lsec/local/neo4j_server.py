@@ -10,11 +10,11 @@ import os
 import signal
 from pathlib import Path
 
+from lsec.core.cores import step_back
 from lsec.local.java import jar_files, jvm_library, jvm_options
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 PASSWORD_VARIABLE = "LSEC_NEO4J_PASSWORD"  # noqa: S105 - the name of a variable
-NICENESS = 5
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,7 @@ def main() -> None:
     if not (password := os.environ.get(PASSWORD_VARIABLE)):
         parser.error(f"set {PASSWORD_VARIABLE}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    # Where cores are few, requests go first.
-    os.nice(NICENESS)
+    step_back()
     serve(arguments, password)
 
 

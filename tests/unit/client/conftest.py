@@ -1,7 +1,6 @@
 """A small API on a real port that misbehaves as a test asks it to."""
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+
+from tests.in_thread import running
 
 
 class HalfAnswer(Response):
@@ -199,12 +200,5 @@ def api() -> Iterator[MoodyApi]:
     config = uvicorn.Config(
         Starlette(routes=moody.routes()), port=0, log_level=60, lifespan="off", ws="none", loop="asyncio"
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    moody.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    yield moody
-    server.should_exit = True
-    thread.join()
+    with running(uvicorn.Server(config)) as moody.url:
+        yield moody
