@@ -1,9 +1,10 @@
 """A training of the default model with its default setting: how long, how much memory, how soon how good.
 
-`python -m bench.default_training --data DIR [--until NDCG]` prints a JSON object. Without `--until` it trains
-as the platform does: it selects the number of steps on a split of the train part, then trains on all of it.
-With it, it trains on all of the train part until NDCG@10 on the set's own val part is that high. Imports and
-reading the data are not part of the seconds; with `--until`, looks at the val part are neither.
+`python -m bench.default_training --data DIR [--until NDCG] [--device cuda]` prints a JSON object. Without
+`--until` it trains as the platform does: it selects the number of steps on a split of the train part, then
+trains on all of it. With it, it trains on all of the train part until NDCG@10 on the set's own val part is
+that high. Imports and reading the data are not part of the seconds; with `--until`, looks at the val part are
+neither.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from lsec.core.metrics import candidate_metrics
 from workers.training.learners import make_learner
 from workers.training.memory import keep_freed_memory
 from workers.training.model_hyperparameters import hyperparameters_of
-from workers.training.progress import Progress
+from workers.training.progress import Progress, peak_memory_mb
 from workers.training.ranking import Ranker
 from workers.training.trainer import SELECTION_METRIC, Trainer
 
@@ -33,20 +34,22 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, required=True, metavar="DIR")
     options.add_argument("--until", type=float, metavar="NDCG")
+    options.add_argument("--device", default="cpu")
     options.add_argument("--quick", action="store_true", help="a few steps only")
     chosen = options.parse_args()
     keep_freed_memory()
     data = read_set(chosen.data)
     overrides = QUICK if chosen.quick else {}
+    device = torch.device(chosen.device)
     if chosen.until is None:
-        give(train(data, overrides))
+        give(train(data, overrides, device))
         return
-    reached = reach(data, chosen.until, overrides)
+    reached = reach(data, chosen.until, overrides, device)
     figures = {"ndcg@10_reached": reached.ndcg, "steps_to_quality": float(reached.steps)}
     give(figures | ({"seconds_to_quality": reached.seconds} if reached.ndcg >= chosen.until else {}))
 
 
-def train(data: DataSet, overrides: dict[str, int]) -> dict[str, float]:
+def train(data: DataSet, overrides: dict[str, int], device: torch.device = CPU) -> dict[str, float]:
     """Wall time, steps, peak memory of this process, and NDCG@10 on the val part where the set has one."""
     read_mb = peak_mb()
 
@@ -60,14 +63,15 @@ def train(data: DataSet, overrides: dict[str, int]) -> dict[str, float]:
         hyperparameters_of(DEFAULT_MODEL, overrides),
         model=DEFAULT_MODEL,
         seed=0,
-        device=CPU,
+        device=device,
         on_progress=on_progress,
     )
     learner = trainer.fit()
     seconds = time.perf_counter() - started
+    peaks = peak_memory_mb(device) | {"peak_mb": peak_mb()}
     figures = {
         "seconds": seconds,
-        "peak_mb": peak_mb(),
+        **peaks,
         "peak_before_training_mb": read_mb,
         "steps": float(trainer.metrics["num_steps"]),
     }
@@ -85,11 +89,11 @@ class Reached:
     seconds: float
 
 
-def reach(data: DataSet, quality: float, overrides: dict[str, int]) -> Reached:
+def reach(data: DataSet, quality: float, overrides: dict[str, int], device: torch.device = CPU) -> Reached:
     """The first step after which the val part's NDCG@10 is that high, or the best one where none is."""
     hyperparameters = hyperparameters_of(DEFAULT_MODEL, overrides)
     started = time.perf_counter()
-    learner = make_learner(DEFAULT_MODEL, data.train, hyperparameters, seed=0, device=CPU)
+    learner = make_learner(DEFAULT_MODEL, data.train, hyperparameters, seed=0, device=device)
     seconds = time.perf_counter() - started
     best = Reached(-1.0, 0, seconds)
     for step in range(hyperparameters.num_steps + 1):

@@ -35,6 +35,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bench.baselines import baselines_for
 from bench.fresh_process import tell
 from bench.layout import DataSet, data_sets, read_set
@@ -107,6 +109,7 @@ def arguments() -> argparse.ArgumentParser:
         help="train also without this relation, for the paired gain from it; give it again to take out more "
         "(default: follows and sells)",
     )
+    options.add_argument("--device", default="cpu", help="to train on (cuda; default cpu)")
     options.add_argument("--no-gain", action="store_true", help="train with all relations alone")
     return options
 
@@ -142,7 +145,12 @@ def run(data: DataSet, chosen: argparse.Namespace, figures: dict[str, Json]) -> 
         for model in PAPER_MODELS if data.val is not None else ():
             told = told_as(f"{data.name}, {model}")
             result = train_by_paper(
-                data, model, minutes=chosen.minutes, overrides=overrides, on_progress=told
+                data,
+                model,
+                minutes=chosen.minutes,
+                device=torch.device(chosen.device),
+                overrides=overrides,
+                on_progress=told,
             )
             figures[model] = rows.add(f"paper's {model}", result)
     ours = train(data, chosen, "", overrides)
@@ -190,7 +198,13 @@ def train(data: DataSet, chosen: argparse.Namespace, label: str, overrides: Mapp
         tell(f"{name}: seed {seed} took {result.seconds:.1f} s: {shown}")
 
     return train_by_platform(
-        data, chosen.model, seeds=chosen.seeds, overrides=overrides, on_progress=told_as(name), on_run=on_run
+        data,
+        chosen.model,
+        seeds=chosen.seeds,
+        device=torch.device(chosen.device),
+        overrides=overrides,
+        on_progress=told_as(name),
+        on_run=on_run,
     )
 
 

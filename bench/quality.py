@@ -79,6 +79,7 @@ def train_by_platform(
     model: str,
     *,
     seeds: int,
+    device: torch.device,
     overrides: Mapping[str, int],
     on_progress: OnProgress,
     on_run: Callable[[int, Measured], None],
@@ -91,7 +92,7 @@ def train_by_platform(
             hyperparameters_of(model, overrides),
             model=model,
             seed=seed,
-            device=CPU,
+            device=device,
             on_progress=on_progress,
         )
         ranker = trainer.fit().scorer()
@@ -105,6 +106,7 @@ def train_by_paper(
     model: str,
     *,
     minutes: float,
+    device: torch.device,
     overrides: Mapping[str, int],
     on_progress: OnProgress,
 ) -> Measured:
@@ -114,7 +116,7 @@ def train_by_paper(
     """
     assert data.val is not None, "a plain split has no val part"
     hp = hyperparameters_of(model, overrides)
-    learner = make_learner(model, data.train, hp, seed=0, device=CPU)
+    learner = make_learner(model, data.train, hp, seed=0, device=device)
     started = time.monotonic()  # only now, when what the model needs is imported
     best, best_value, num_worse, is_over = learner.parameters, -1.0, 0, False
     for step in range(1, hp.num_steps + 1):

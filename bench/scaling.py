@@ -29,7 +29,7 @@ class Line:
 
 
 def measure_scaling(
-    sizes: Sequence[int], device: str, *, is_quick: bool
+    sizes: Sequence[int], model_options: Sequence[object], *, is_quick: bool
 ) -> tuple[dict[int, dict[str, float]], int | None]:
     """The figures of `bench.step` by size, and the first size that did not fit."""
     found: dict[int, dict[str, float]] = {}
@@ -38,7 +38,7 @@ def measure_scaling(
             tell(f"{size:,} edges would not fit into the memory that is free")
             return found, size
         tell(f"simulating {size:,} edges")
-        options = ["--edges", size, "--device", device, *(["--quick"] if is_quick else [])]
+        options = ["--edges", size, *model_options, *(["--quick"] if is_quick else [])]
         try:
             found[size] = run_fresh("bench.step", *options)
         except PartFailed as failed:

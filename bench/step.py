@@ -1,14 +1,15 @@
 """A training step of the default model: its time, its memory, and the share of the floor that it reaches.
 
-`python -m bench.step (--data DIR | --edges N) [--device cuda]` prints a JSON object. The graph is a data
-set's train part, or simulated: N edges, three quarters of them purchases, with popular products and busy
-users. Without memory for it the exit status is ENOMEM.
+`python -m bench.step (--data DIR | --edges N) [--dimensions N] [--device cuda]` gives a JSON object. The
+graph is a data set's train part, or simulated: N edges, three quarters of them purchases, with popular
+products and busy users. Without memory for it the exit status is ENOMEM.
 """
 
 import argparse
 import errno
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from bench.floor import floor_figures, measure_machine, median_seconds, run_seconds, wait, work_of
 from bench.fresh_process import forget_peak, give, memory_mb, peak_mb, tell
+from bench.gpu_profile import gpu_profile
 from bench.layout import read_set
 from lsec.core.jobs import DEFAULT_MODEL
 from workers.training.data import Interactions, Pairs, distinct_pairs, no_pairs
@@ -38,9 +40,10 @@ def main() -> None:
     chosen = arguments().parse_args()
     keep_freed_memory()
     device = torch.device(chosen.device)
-    data = read_set(chosen.data).train if chosen.data else simulated_market(chosen.edges)
+    data = chosen_graph(chosen)
+    overrides = {"dimensions": chosen.dimensions} if chosen.dimensions else {}
     try:
-        figures = measure(data, device, is_quick=chosen.quick)
+        figures = measure(data, device, overrides, is_quick=chosen.quick)
     except (MemoryError, torch.OutOfMemoryError) as error:
         tell(str(error))
         sys.exit(errno.ENOMEM)
@@ -49,21 +52,35 @@ def main() -> None:
 
 def arguments() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__)
-    graph = options.add_mutually_exclusive_group(required=True)
-    graph.add_argument("--data", type=Path, metavar="DIR")
-    graph.add_argument("--edges", type=int, metavar="N")
+    add_graph(options)
+    options.add_argument("--dimensions", type=int, metavar="N", help="in place of the default setting's")
     options.add_argument("--device", default="cpu")
     options.add_argument("--quick", action="store_true")
     return options
 
 
-def measure(data: Interactions, device: torch.device, *, is_quick: bool) -> dict[str, float]:
-    """Time of the setup and of a step, memory, and the floor."""
+def add_graph(options: argparse.ArgumentParser) -> None:
+    """The options that say which graph."""
+    graph = options.add_mutually_exclusive_group(required=True)
+    graph.add_argument("--data", type=Path, metavar="DIR")
+    graph.add_argument("--edges", type=int, metavar="N")
+
+
+def chosen_graph(chosen: argparse.Namespace) -> Interactions:
+    """The train part of the data set, or the simulated market."""
+    return read_set(chosen.data).train if chosen.data else simulated_market(chosen.edges)
+
+
+def measure(
+    data: Interactions, device: torch.device, overrides: Mapping[str, int] | None = None, *, is_quick: bool
+) -> dict[str, float]:
+    """Time of the setup and of a step, memory, the floor, and on a GPU what a step's time goes into."""
     num_edges = sum(len(pairs) for pairs in (data.buys, data.follows, data.sells))
     forget_peak()
     before_mb = memory_mb()
     started = time.perf_counter()
-    learner = make_learner(DEFAULT_MODEL, data, hyperparameters_of(DEFAULT_MODEL, {}), seed=0, device=device)
+    hyperparameters = hyperparameters_of(DEFAULT_MODEL, overrides or {})
+    learner = make_learner(DEFAULT_MODEL, data, hyperparameters, seed=0, device=device)
     wait(device)
     setup_seconds = time.perf_counter() - started
     setup_peak_mb = peak_mb()
@@ -77,6 +94,11 @@ def measure(data: Interactions, device: torch.device, *, is_quick: bool) -> dict
     tell(f"{num_edges:,} edges: set up in {setup_seconds:.2f} s, a step {1000 * seconds:.1f} ms")
     work = work_of(steps.take)
     figures = floor_figures(work, measure_machine(set(work.dense_flop), device, is_quick=is_quick), seconds)
+    if device.type == "cuda":
+        profile = gpu_profile(steps.take, num=MIN_STEPS)
+        bandwidth = work.sparse_bytes / 1e6 / profile["gpu_sparse_ms"]
+        figures |= profile | {"gpu_idle_ms": 1000 * seconds - sum(profile.values())}
+        figures |= {"sparse_gb_per_s": bandwidth}
     return {
         "edges": num_edges,
         "nodes": data.num_users + data.num_products + data.num_streamers,

@@ -13,13 +13,15 @@ else the machine does: run it on a quiet one. The JSON has an object for each se
   and the figures are those given in the project's baselines.
 - `step_ms`, `floor_ms`, `floor_share`: a step, the time in which this machine could do its sparse and dense
   products alone, and the second over the first.
-- `sparse …`: ways to take the sparse product.
+- `sparse …`: ways to take the sparse products, to users and to products.
+- on a GPU, `peak_gpu_mb`; `gpu_…_ms`, what a step's time goes into by kind of kernel; `sparse_gb_per_s`, what
+  the sparse products move while they run.
 - `scaling`: a step on simulated graphs up to `--max-edges`, the slope of its time over the edges, both in
   logarithms, and the size at which full batch no longer fits.
 
     python bench/training.py --quick
     python bench/training.py --data ../shared/data --json training.json --plot training.svg
-    python bench/training.py --data ../shared/data --parts scaling --device cuda
+    python bench/training.py --data ../shared/data --parts scaling --device cuda --dimensions 128
 """
 
 import argparse
@@ -91,8 +93,17 @@ def arguments() -> argparse.ArgumentParser:
         help="of a simulated graph (default 10 million)",
     )
     options.add_argument("--plot", type=Path, metavar="FILE", help="scaling as an image (.svg, .png)")
-    options.add_argument("--device", default="cpu", help="of `step` and `scaling` (cuda; default cpu)")
+    options.add_argument("--device", default="cpu", help="of all but `quality` (cuda; default cpu)")
+    options.add_argument(
+        "--dimensions", type=int, metavar="N", help="of `step` and `scaling` (default: the model's)"
+    )
     return options
+
+
+def model_options(chosen: argparse.Namespace) -> list[object]:
+    """What a step is taken on, and with how many dimensions."""
+    dimensions = ["--dimensions", chosen.dimensions] if chosen.dimensions else []
+    return ["--device", chosen.device, *dimensions]
 
 
 def run_set(path: Path, chosen: argparse.Namespace, figures: dict[str, float]) -> None:
@@ -101,18 +112,18 @@ def run_set(path: Path, chosen: argparse.Namespace, figures: dict[str, float]) -
     options = ["--data", path.resolve(), *(["--quick"] if chosen.quick else [])]
     if "training" in chosen.parts:
         tell(f"{name}: a default training")
-        figures |= run_fresh("bench.default_training", *options)
+        figures |= run_fresh("bench.default_training", *options, "--device", chosen.device)
     if "quality" in chosen.parts and name == chosen.against:
         figures |= against_authors(path, chosen.minutes)
     if "step" in chosen.parts:
         tell(f"{name}: single steps, and the floor")
-        figures |= run_fresh("bench.step", *options, "--device", chosen.device)
+        figures |= run_fresh("bench.step", *options, *model_options(chosen))
     if "sparse" in chosen.parts:
         tell(f"{name}: ways to take the sparse product")
-        sparse = run_fresh("bench.sparse_products", *options)
+        sparse = run_fresh("bench.sparse_products", *options, "--device", chosen.device)
         figures |= {f"sparse {way}": value for way, value in sparse.items()}
     show(f"{name}, {chosen.device}", {name: figures})
-    for figure, target in TARGETS.get(name, {}).items():
+    for figure, target in TARGETS.get(name, {}).items() if chosen.device == "cpu" else ():
         if figure in figures:
             print(f"{name}/{figure}: {figures[figure]:,.1f} (target: {target})", flush=True)
 
@@ -151,7 +162,7 @@ def authors_best(path: Path, minutes: float) -> Best:
 def run_scaling(chosen: argparse.Namespace, figures: dict[str, float]) -> None:
     """Fills in what is measured on simulated graphs, prints it and draws it."""
     sizes = [size for size in (QUICK_SIZES if chosen.quick else SIZES) if size <= chosen.max_edges]
-    found, failed_size = measure_scaling(sizes, chosen.device, is_quick=chosen.quick)
+    found, failed_size = measure_scaling(sizes, model_options(chosen), is_quick=chosen.quick)
     figures |= scaling_figures(found)
     by_size = {f"{of_size['edges']:,.0f} edges": of_size for of_size in found.values()}
     show(f"a step on simulated graphs, {chosen.device}", by_size)

@@ -15,6 +15,8 @@ CPU_CHUNK_ROWS = 256
 """Logits of so many users stay in the CPU's cache between the passes over them."""
 MAX_CHUNK_LOGITS = 2**26
 """So many logits at once, however many users are drawn: 256 MiB, and as much again for their rough copies."""
+SHUFFLED_FACTOR = 4
+"""Of up to so many times the rows to draw, all are shuffled. Half a million take 13 ms, a GPU's step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,10 @@ def softmax_loss(
     processes train, it is the part of this one's users, to be summed; all draw the same.
     """
     active = task.active_shares
-    drawn_users = _sample(active.num_rows, num_users, generator)
+    drawn_users = sampled_rows(active.num_rows, num_users, generator)
     sample = Sample(
         task.active_users[active.among_own(drawn_users).to(users.device)],
-        _sample(len(targets), num_targets, generator).to(targets.device),
+        sampled_rows(len(targets), num_targets, generator).to(targets.device),
         active.num_rows / len(drawn_users),
     )
     if bias is None:
@@ -111,10 +113,16 @@ def softmax_loss(
     return loss
 
 
-def _sample(num_rows: int, num: int, generator: torch.Generator) -> Tensor:
+def sampled_rows(num_rows: int, num: int, generator: torch.Generator) -> Tensor:
     """At most num of the rows, uniformly; drawn on the CPU, so that all devices see the same."""
     if num_rows <= num:
         return torch.arange(num_rows)
+    if num_rows > SHUFFLED_FACTOR * num:
+        # The first of draws with repetition, each taken once; of so many rows few are drawn again.
+        drawn = torch.randint(num_rows, (2 * num,), generator=generator).numpy()
+        _, first_at = np.unique(drawn, return_index=True)
+        if len(first_at) >= num:
+            return torch.from_numpy(drawn[np.sort(first_at)[:num]])
     return torch.randperm(num_rows, generator=generator)[:num]
 
 

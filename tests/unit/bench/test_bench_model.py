@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bench.quality import Measured, gains, mean_of, measured, train_by_paper
 from bench.small_market import small_sets
@@ -118,6 +119,7 @@ def test_a_training_as_the_papers_ends_when_its_time_is_over_with_the_best_of_it
         data,
         "lightgcn",
         minutes=1e-9,
+        device=torch.device("cpu"),
         overrides={"num_steps": 50, "validate_every": 10},
         on_progress=told.append,
     )

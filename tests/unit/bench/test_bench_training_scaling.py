@@ -10,6 +10,7 @@ import torch
 
 from bench.floor import Machine, Work, fastest, floor_figures, measure_machine, work_of
 from bench.fresh_process import MIB
+from bench.gpu_profile import kind_of
 from bench.scaling import (
     Line,
     fits,
@@ -21,7 +22,7 @@ from bench.scaling import (
     sentences,
     slope,
 )
-from bench.sparse_products import sparse_products
+from bench.sparse_products import blocks, sparse_products
 from bench.step import SHARES, measure, simulated_market, skewed
 from workers.training.graph import incidence
 
@@ -59,6 +60,8 @@ def test_a_sparse_product_moves_indices_weights_gathered_rows_and_output() -> No
     dense = torch.ones(5, 8, requires_grad=True)
     one_way = 4 * (4 + 4) + 4 * 8 * 4 + 6 * 8 * 4
     assert work_of(lambda: matrix @ dense).sparse_bytes == one_way
+    on_gpus = matrix.forward.with_csr()
+    assert work_of(lambda: on_gpus.times(dense.detach())).sparse_bytes == one_way
     back = 4 * (4 + 4) + 4 * 8 * 4 + 5 * 8 * 4
 
     def action() -> None:
@@ -168,7 +171,7 @@ def test_the_plot_shows_time_and_memory(tmp_path: Path) -> None:
 
 @pytest.mark.bench
 def test_sizes_are_measured_one_after_the_other() -> None:
-    found, failed_size = measure_scaling([4000, 8000], "cpu", is_quick=True)
+    found, failed_size = measure_scaling([4000, 8000], [], is_quick=True)
     assert failed_size is None
     assert [0.5 * size < figures["edges"] <= size for size, figures in found.items()] == [True, True]
     assert all(first["edges"] < second["edges"] for first, second in pairwise(found.values()))
@@ -186,6 +189,21 @@ def test_a_step_has_its_time_memory_and_floor() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_all_ways_of_the_sparse_product_agree() -> None:
-    first, *others = sparse_products(simulated_market(4000), 16).values()
-    for other in others:
-        assert torch.allclose(other(), first(), rtol=1e-4, atol=1e-4)
+    for matrix in blocks(simulated_market(4000), CPU).values():
+        first, *others = sparse_products(matrix, 16).values()
+        for other in others:
+            assert torch.allclose(other(), first(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("void cusparse::csrmm_v3_kernel<float>", "sparse"),
+        ("nvjet_hsh_128x256_64x4_1x2_h_bz_coopA_NTT", "dense"),
+        ("void at::native::multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimiser"),
+        ("Memcpy HtoD (Pageable -> Device)", "copies"),
+        ("void at::native::vectorized_elementwise_kernel<4>", "elementwise"),
+    ],
+)
+def test_kernels_are_told_apart_by_their_names(kernel: str, kind: str) -> None:
+    assert kind_of(kernel) == kind

@@ -26,6 +26,12 @@ def test_the_sparse_product_equals_the_dense_one() -> None:
     torch.testing.assert_close(sparse.transposed @ left, dense.T @ left)
 
 
+def test_the_product_that_gpus_take_equals_the_dense_one() -> None:
+    sparse, dense = random_matrix()
+    right = torch.randn(5, 4)
+    torch.testing.assert_close(sparse.forward.with_csr().times(right), dense @ right)
+
+
 def test_its_gradient_equals_the_dense_one() -> None:
     sparse, dense = random_matrix()
     right = torch.randn(5, 4, requires_grad=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workers.training.losses import Task, softmax_loss, weighted_log_sum_exp
+from workers.training.losses import Task, sampled_rows, softmax_loss, weighted_log_sum_exp
 
 NUM_USERS, NUM_TARGETS = 600, 9
 
@@ -92,3 +92,18 @@ def test_sampled_users_give_the_loss_on_average() -> None:
 
     sampled = [loss(100, seed) for seed in range(200)]
     assert np.mean(sampled) == pytest.approx(loss(NUM_USERS, 0), abs=4 * np.std(sampled) / 200**0.5)
+
+
+@pytest.mark.parametrize("num_rows", [10, 40, 41, 100])  # all, shuffled, and drawn
+def test_samples_are_distinct_and_each_row_is_as_likely(num_rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [sampled_rows(num_rows, 10, generator) for _ in range(2000)]
+    assert all(len(set(rows.tolist())) == 10 for rows in drawn)
+    expected = 2000 * 10 / num_rows
+    spread = np.bincount(torch.cat(drawn).numpy(), minlength=num_rows) - expected
+    assert np.abs(spread).max() < 4.5 * expected**0.5
+
+
+def test_few_of_few_rows_are_distinct_too() -> None:
+    drawn = [sampled_rows(9, 2, torch.Generator().manual_seed(seed)).tolist() for seed in range(2000)]
+    assert all(len(set(rows)) == 2 for rows in drawn)  # some of these drew one row four times
