@@ -58,6 +58,18 @@ class Rowwise:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """The product of two constant matrices, [R, M] and [M, C], which is never made."""
+
+    first: Rowwise
+    second: Rowwise
+
+    def times(self, dense: Tensor) -> Tensor:
+        """The product [R, d] with dense [C, d], outside the autograd graph."""
+        return self.first.times(self.second.times(dense))
+
+
+@dataclass(frozen=True, slots=True)
 class SparseMatrix:
     """A constant matrix [R, C] and its transpose, which the gradient needs.
 
@@ -119,17 +131,18 @@ def normalised(
     columns: NDArray[np.int64],
     weights: NDArray[np.floating],
     *,
+    exponent: float = 0.5,
     shape: tuple[int, int],
     device: torch.device,
 ) -> SparseMatrix:
-    """D_r^-½ B D_c^-½ of B with weights[E] > 0 at these distinct pairs, D_r and D_c the sums of its lines.
+    """D_r^-e B D_c^-e of B with weights[E] > 0 at these distinct pairs, D_r and D_c the sums of its lines.
 
     Where several processes train, each brings its users' rows; the sums of columns are over all of them.
-    With weights of 1 it is the user-product block of LightGCN's Â (He et al. 2020, eq. 7).
+    With weights of 1 and e = ½ it is the user-product block of LightGCN's Â (He et al. 2020, eq. 7).
     """
     row_sums = np.bincount(rows, weights, minlength=shape[0])
     column_sums = processes.total(torch.from_numpy(np.bincount(columns, weights, minlength=shape[1]))).numpy()
-    values = weights / np.sqrt(row_sums[rows] * column_sums[columns])
+    values = weights / (row_sums[rows] * column_sums[columns]) ** exponent
     return SparseMatrix.from_pairs(rows, columns, values, shape=shape, device=device)
 
 

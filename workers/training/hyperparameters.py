@@ -13,10 +13,12 @@ from workers.training.validation import SplitKind
 class Hyperparameters:
     """One setting for all data, found on validation parts alone; `docs/model.md` says how.
 
-    `layer_weights[l]` is the weight of the embeddings after l propagations, so their number sets the depth.
-    A purchase weighs 1 in the graph, a view without a purchase `view_edge`; `follow_weight` and `view_weight`
-    are those of the auxiliary losses. `validation_share` of the purchases is held out, at `random` or the
-    latest by `time`; patience counts validations.
+    `layer_weights[l]` is the weight of the embeddings after l propagations, so their number sets the
+    depth. A purchase weighs 1 in the graph, a view without a purchase `view_edge`, and an edge is divided
+    by its ends' sums of weights, each to the `degree_exponent`. `follow_weight`, `view_weight` and
+    `sold_weight` (what the streamers sell whom a user follows) are those of the auxiliary losses.
+    `validation_share` of the purchases is held out, at `random` or the latest by `time`; patience counts
+    validations.
     """
 
     dimensions: int = bounded(192, 1, 4096)
@@ -24,8 +26,10 @@ class Hyperparameters:
     temperature: float = bounded(0.2, 0.03, 10)
     initial_std: float = bounded(0.1, 1e-6, 10)
     view_edge: float = bounded(0.3, 0, 1)
+    degree_exponent: float = bounded(0.35, 0, 1)
     follow_weight: float = bounded(0.2, 0, 100)
     view_weight: float = bounded(0.3, 0, 100)
+    sold_weight: float = bounded(0.05, 0, 100)
     num_softmax_users: int = bounded(2048, 1, 10**6)
     num_softmax_products: int = bounded(4096, 2, 10**6)
     learning_rate: float = bounded(0.02, 1e-8, 1)

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.training.graph import SparseMatrix, incidence
+from workers.training.data import Pairs
+from workers.training.graph import Chain, Rowwise, SparseMatrix, incidence
 from workers.training.processes import Shares
 
 CPU_CHUNK_ROWS = 256
@@ -21,15 +22,17 @@ SHUFFLED_FACTOR = 4
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Distinct (user, target) pairs that the users' vectors are to predict, ready for the loss.
+    """(User, target) pairs with weights that the users' vectors are to predict, ready for the loss.
 
-    `active_users` [A] are those with a pair, `degrees` [U] how many each has, `target_degrees` [T] likewise.
-    Where several processes train, these are of this process's users, `num_pairs` is of all, and
+    `by_user` [U, T] has the weights, and `by_target` is its transpose. `active_users` [A] are those with
+    a pair, `degrees` [U] the sum of each one's weights, `target_degrees` [T] likewise. Where several
+    processes train, these are of this process's users, `total` is the sum of all weights, and
     `active_shares` says which of all active users are these.
     """
 
-    pairs: SparseMatrix
-    num_pairs: int
+    by_user: Rowwise | Chain
+    by_target: Rowwise | Chain
+    total: float
     active_users: Tensor
     active_shares: Shares
     degrees: Tensor
@@ -45,12 +48,59 @@ class Task:
         device: torch.device,
     ) -> "Task":
         """The task of these distinct pairs among shape = (number of users, number of targets)."""
-        degrees = np.bincount(users, minlength=shape[0])
-        target_degrees = np.bincount(targets, minlength=shape[1])
+        pairs = incidence(users, targets, shape=shape, device=device)
+        degrees, target_degrees = (
+            np.bincount(users, minlength=shape[0]),
+            np.bincount(targets, minlength=shape[1]),
+        )
+        return cls._of(pairs.forward, pairs.backward, degrees, target_degrees, len(users), device)
+
+    @classmethod
+    def from_paths(
+        cls, follows: Pairs, sells: Pairs, *, shape: tuple[int, int, int], device: torch.device
+    ) -> "Task":
+        """What the streamers sell whom a user follows, among shape = (users, streamers, products).
+
+        A user's weights sum to one, whatever the number of streamers and products: each streamer who sells
+        anything has an equal part of it, and each of their products an equal part of that.
+        """
+        num_users, num_streamers, num_products = shape
+        num_sold = np.bincount(sells.sources, minlength=num_streamers)
+        follows = follows[num_sold[follows.targets] > 0]
+        num_followed = np.bincount(follows.sources, minlength=num_users)
+        follow_weights, sell_weights = 1 / num_followed[follows.sources], 1 / num_sold[sells.sources]
+        to_streamers, to_products = (
+            SparseMatrix.from_pairs(pairs.sources, pairs.targets, weights, shape=size, device=device)
+            for pairs, weights, size in (
+                (follows, follow_weights, (num_users, num_streamers)),
+                (sells, sell_weights, (num_streamers, num_products)),
+            )
+        )
+        by_streamer = np.bincount(follows.targets, follow_weights, minlength=num_streamers)
+        return cls._of(
+            Chain(to_streamers.forward, to_products.forward),
+            Chain(to_products.backward, to_streamers.backward),
+            np.minimum(num_followed, 1),
+            np.bincount(sells.targets, sell_weights * by_streamer[sells.sources], minlength=num_products),
+            int((num_followed > 0).sum()),
+            device,
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        by_user: Rowwise | Chain,
+        by_target: Rowwise | Chain,
+        degrees: NDArray[np.integer],
+        target_degrees: NDArray[np.number],
+        total: int,
+        device: torch.device,
+    ) -> "Task":
         active_users = np.flatnonzero(degrees)
         return cls(
-            incidence(users, targets, shape=shape, device=device),
-            Shares.of_length(len(users)).num_rows,
+            by_user,
+            by_target,
+            Shares.of_length(total).num_rows,
             torch.from_numpy(active_users).to(device),
             Shares.of_length(len(active_users)),
             torch.from_numpy(degrees.astype(np.float32)).to(device),
@@ -93,7 +143,7 @@ def softmax_loss(
     generator: torch.Generator,
     precision: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Mean over the pairs of −s(u, t) + log Σ_j exp s(u, j).
+    """Mean over the pairs, by their weights, of −s(u, t) + log Σ_j exp s(u, j).
 
     s(u, j) = users[u]·targets[j] / temperature + bias[j] of unit vectors users[U, d] and targets[T, d]. The
     sum runs over num_targets uniform targets that the step shares, and over num_users random users with a
@@ -144,8 +194,8 @@ class _SoftmaxLoss(torch.autograd.Function):
         precision: torch.dtype,
     ) -> Tensor:
         # Σ over pairs of u·t is Σ_u u·(B t): one more sparse product, and no gather for each pair.
-        for_users = task.pairs.forward.times(targets)
-        for_targets = task.pairs.backward.times(users)
+        for_users = task.by_user.times(targets)
+        for_targets = task.by_target.times(users)
         positive = torch.dot(users.flatten(), for_users.flatten()) / temperature + bias @ task.target_degrees
         negative = weighted_log_sum_exp(
             users.index_select(0, sample.users),
@@ -155,7 +205,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             temperature,
             precision,
         )
-        share = 1 / task.num_pairs
+        share = 1 / task.total
         for_users.mul_(-share / temperature).index_add_(0, sample.users, negative.for_users, alpha=share)
         for_targets.mul_(-share / temperature).index_add_(
             0, sample.targets, negative.for_targets, alpha=share

@@ -21,7 +21,7 @@ from workers.training.warm_start import Start
 
 
 class Optimisation:
-    """Buying is the main task; following and viewing, on the same user vectors, are auxiliary.
+    """Buying is the main task; following, viewing, and what followed streamers sell are auxiliary.
 
     Every random number of a step comes from (seed, step), so a resumed run repeats an uninterrupted one.
     Where several processes train, each holds its share of the users, and all see the same whole from outside.
@@ -45,7 +45,9 @@ class Optimisation:
         self._shares = Shares.of_users(data)
         data = self._shares.of_data(data)
         shape = data.num_users, data.num_products
-        self._adjacency = interest_graph(data, view_edge=hp.view_edge, device=device)
+        self._adjacency = interest_graph(
+            data, view_edge=hp.view_edge, exponent=hp.degree_exponent, device=device
+        )
         self._buying, self._viewing, self._following = (
             Task.from_pairs(pairs.sources, pairs.targets, shape=(data.num_users, num_targets), device=device)
             for pairs, num_targets in (
@@ -54,6 +56,8 @@ class Optimisation:
                 (data.follows, data.num_streamers),
             )
         )
+        sizes = data.num_users, data.num_streamers, data.num_products
+        self._sold = Task.from_paths(data.follows, data.sells, shape=sizes, device=device)
         generator = torch.Generator().manual_seed(seed)
         self._model = CosineGCN(
             *self._embeddings(data, start, shape, generator), layer_weights=hp.layer_weights
@@ -109,22 +113,36 @@ class Optimisation:
             self._optimizer.restore(_with_users(optimizer_state, self._shares.part))
 
     def step(self, step: int) -> float:
-        """Takes the step of this number, which is one epoch, and returns its loss."""
-        loss = self._loss(torch.Generator().manual_seed((self._seed << 24) + step + 1))
+        """Takes the step of this number, which is one epoch, and returns the loss of buying.
+
+        It is no number if that of another task is none.
+        """
+        losses = self._losses(step, torch.Generator().manual_seed((self._seed << 24) + step + 1))
+        loss = torch.stack(losses).sum()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         processes.sum_gradients([self._model.streamers, self._model.bias])
         self._optimizer.step(learning_rate_share(step, self._hyperparameters))
-        return processes.total(loss.detach()).item()
+        of_all, of_buying = processes.total(torch.stack([loss, losses[0]]).detach()).tolist()
+        told: float = of_buying if math.isfinite(of_all) else of_all
+        return told
 
-    def _loss(self, generator: torch.Generator) -> Tensor:
+    def _losses(self, step: int, generator: torch.Generator) -> list[Tensor]:
+        """Of buying, and of the auxiliary tasks whose turn it is: every second, with twice its weight."""
         hp = self._hyperparameters
         users, products, streamers = self._model(self._adjacency)
-        tasks = (
-            (1.0, self._buying, products, self._model.bias),
-            (hp.follow_weight, self._following, streamers, None),
-            (hp.view_weight, self._viewing, products, None),
-        )
-        losses = [
+        buying = (1.0, self._buying, products, self._model.bias)
+        auxiliary = [
+            (weight, task, targets, None)
+            for weight, task, targets in (
+                (hp.follow_weight, self._following, streamers),
+                (hp.view_weight, self._viewing, products),
+                (hp.sold_weight, self._sold, products),
+            )
+            if weight and task.total
+        ]
+        if len(auxiliary) > 1:
+            auxiliary = [(2 * weight, *others) for weight, *others in auxiliary[step % 2 :: 2]]
+        return [
             weight
             * softmax_loss(
                 task,
@@ -137,10 +155,8 @@ class Optimisation:
                 generator=generator,
                 precision=self._precision,
             )
-            for weight, task, targets, bias in tasks
-            if weight and task.num_pairs
+            for weight, task, targets, bias in (buying, *auxiliary)
         ]
-        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def vectors(self) -> Vectors:
@@ -166,7 +182,9 @@ def learning_rate_share(step: int, hyperparameters: Hyperparameters) -> float:
     return warmup * (1 + math.cos(math.pi * step / hyperparameters.num_steps)) / 2
 
 
-def interest_graph(data: Interactions, *, view_edge: float, device: torch.device) -> SparseMatrix:
+def interest_graph(
+    data: Interactions, *, view_edge: float, exponent: float, device: torch.device
+) -> SparseMatrix:
     """The normalised user-product block: 1 for a purchase, view_edge for a view without one."""
     ends = [(data.buys.sources, data.buys.targets)]
     weights = [np.ones(len(data.buys))]
@@ -176,4 +194,4 @@ def interest_graph(data: Interactions, *, view_edge: float, device: torch.device
         weights.append(np.full(len(viewed_only), view_edge))
     users, products = (np.concatenate(rows) for rows in zip(*ends, strict=True))
     shape = data.num_users, data.num_products
-    return normalised(users, products, np.concatenate(weights), shape=shape, device=device)
+    return normalised(users, products, np.concatenate(weights), exponent=exponent, shape=shape, device=device)

@@ -29,7 +29,8 @@ class FoldIn:
     without the bias, and would follow a streamer s by cos(z, streamers[s]) / temperature; so the vectors are
     unit vectors, in single or half precision. `degrees` [P] says how many users bought each product. In the
     loss a purchase weighs buy_weight, a follow follow_weight and a view view_weight; in the propagation a
-    view without a purchase weighs view_edge of one. The softmax runs over max_negatives products, or
+    view without a purchase weighs view_edge of one, and a product is divided by its degree to the
+    degree_exponent. The softmax runs over max_negatives products, or
     MAX_STREAMERS streamers, which the seed draws once: over all, if there are no more.
     """
 
@@ -42,6 +43,7 @@ class FoldIn:
     follow_weight: float = 0.0
     view_weight: float = 0.0
     view_edge: float = 0.0
+    degree_exponent: float = 0.5
     max_negatives: int = MAX_NEGATIVES
     seed: int = 0
     num_steps: int = NUM_STEPS
@@ -81,6 +83,7 @@ class FoldIn:
             follow_weight=follow_weight * num_buys / num_follows if num_follows else 0.0,
             view_weight=view_weight * num_buys / (num_views or num_buys),
             view_edge=view_edge,
+            degree_exponent=float(manifest.hyperparameters.get("degree_exponent", 0.5)),
             seed=manifest.seed,
             num_steps=NUM_STEPS if manifest.scoring == "cosine" else 0,
         )
@@ -105,11 +108,12 @@ class FoldIn:
         return np.sort(drawn)
 
     def _propagated(self, bought: Rows, followed: Rows, only_viewed: Rows) -> Vectors:
-        """Σ_i w_i z_i / √deg_i over the products, or the mean of the streamers for a user without any."""
+        """Σ_i w_i z_i / deg_i^e over the products, or the mean of the streamers for a user without any."""
         weights = np.repeat([1.0, self.view_edge], [len(bought), len(only_viewed)])
         if weights.any():
             rows = np.concatenate([bought, only_viewed])
-            total = to_single(self.products[rows]).T @ (weights / np.sqrt(np.maximum(self.degrees[rows], 1)))
+            weights = weights / np.maximum(self.degrees[rows], 1) ** self.degree_exponent
+            total = to_single(self.products[rows]).T @ weights
         else:
             total = to_single(self.streamers[followed]).sum(axis=0) * (self.follow_weight > 0)
         return _unit(total.astype(np.float32))

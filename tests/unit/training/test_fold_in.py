@@ -80,6 +80,9 @@ def test_it_starts_at_the_propagation_of_the_purchases() -> None:
     start = replace(FOLD_IN, num_steps=0).user_vector(BOUGHT, FOLLOWED)
     total = sum(FOLD_IN.products[i] / np.sqrt(FOLD_IN.degrees[i]) for i in BOUGHT)
     np.testing.assert_allclose(start, total / np.linalg.norm(total), rtol=1e-5)
+    start = replace(FOLD_IN, num_steps=0, degree_exponent=0.35).user_vector(BOUGHT, FOLLOWED)
+    total = sum(FOLD_IN.products[i] / FOLD_IN.degrees[i] ** 0.35 for i in BOUGHT)
+    np.testing.assert_allclose(start, total / np.linalg.norm(total), rtol=1e-5)
 
 
 def test_a_user_who_only_follows_gets_a_vector_near_whom_they_follow() -> None:

@@ -53,3 +53,5 @@ def test_the_adjacency_is_normalised_by_the_sums_of_its_lines() -> None:
     adjacency = normalised(users, products, weights, shape=(2, 2), device=CPU) @ torch.eye(2)
     expected = torch.tensor([[1 / 2**0.5, 1 / 3**0.5], [0.0, 0.5 / 0.75**0.5]])
     torch.testing.assert_close(adjacency, expected)
+    flatter = normalised(users, products, weights, exponent=0.25, shape=(2, 2), device=CPU) @ torch.eye(2)
+    torch.testing.assert_close(flatter, torch.tensor([[1, 1], [0, 0.5]]).sqrt() * expected.sqrt())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workers.training.data import distinct_pairs, no_pairs
 from workers.training.losses import Task, sampled_rows, softmax_loss, weighted_log_sum_exp
 
 NUM_USERS, NUM_TARGETS = 600, 9
@@ -50,6 +51,38 @@ def test_the_loss_without_sampling_is_the_mean_cross_entropy_with_its_gradients(
     gradients = torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs)
     for ours, autograds in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, autograds)
+
+
+def test_what_followed_streamers_sell_counts_by_streamer_and_each_user_alike() -> None:
+    follows = distinct_pairs(np.array([0, 0, 0, 1, 3]), np.array([0, 1, 2, 1, 2]))
+    sells = distinct_pairs(np.array([0, 0, 1]), np.array([0, 1, 1]))  # streamer 2 sells nothing
+    sold = Task.from_paths(follows, sells, shape=(4, 3, 3), device=torch.device("cpu"))
+    expected = torch.tensor([[0.25, 0.75, 0], [0, 1.0, 0], [0, 0, 0], [0, 0, 0]])
+    torch.testing.assert_close(sold.by_user.times(torch.eye(3)), expected)
+    torch.testing.assert_close(sold.by_target.times(torch.eye(4)), expected.T)
+    assert sold.active_users.tolist() == [0, 1]
+    assert sold.degrees.tolist() == [1, 1, 0, 0]
+    torch.testing.assert_close(sold.target_degrees, expected.sum(0))
+    assert sold.total == 2
+    users, targets = (rows.detach() for rows in parameters()[:2])
+    loss = softmax_loss(
+        sold,
+        users[:4],
+        targets[:3],
+        temperature=0.2,
+        num_users=4,
+        num_targets=3,
+        generator=torch.Generator(),
+    )
+    log_probabilities = functional.log_softmax(users[:4] @ targets[:3].T / 0.2, dim=1)
+    torch.testing.assert_close(loss, -(log_probabilities * expected).sum() / 2)
+
+
+def test_nothing_is_sold_by_whom_nobody_follows() -> None:
+    nobody, sells = no_pairs(), distinct_pairs(np.array([0]), np.array([0]))
+    assert not Task.from_paths(nobody, sells, shape=(2, 1, 1), device=torch.device("cpu")).total
+    follows = distinct_pairs(np.array([0]), np.array([0]))
+    assert not Task.from_paths(follows, nobody, shape=(2, 1, 1), device=torch.device("cpu")).total
 
 
 def test_the_gradient_of_the_softmax_is_autograds_own() -> None:

@@ -38,7 +38,7 @@ def test_the_start_lies_along_the_greatest_singular_vectors() -> None:
 
 def test_the_start_of_a_graph_with_fewer_nodes_than_dimensions_is_finite() -> None:
     data = interactions([(0, 0), (1, 0)], num_users=3, num_products=2)
-    adjacency = interest_graph(data, view_edge=0.3, device=CPU)
+    adjacency = interest_graph(data, view_edge=0.3, exponent=0.5, device=CPU)
     starts = spectral_start(
         adjacency, (3, 2), dimensions=16, std=0.1, generator=torch.Generator().manual_seed(0)
     )
@@ -51,9 +51,11 @@ def test_a_view_without_a_purchase_is_a_lighter_edge() -> None:
     with_views = replace(data, viewed=distinct_pairs(np.array([0, 1]), np.array([0, 1])))
     weights = torch.tensor([[1.0, 0.0], [1.0, 0.25]])
     expected = weights / (weights.sum(1, keepdim=True) * weights.sum(0)).sqrt()
-    graph = interest_graph(with_views, view_edge=0.25, device=CPU)
+    graph = interest_graph(with_views, view_edge=0.25, exponent=0.5, device=CPU)
     torch.testing.assert_close(graph @ torch.eye(2), expected)
-    assert len(interest_graph(with_views, view_edge=0, device=CPU).forward.columns) == len(data.buys)
+    assert len(interest_graph(with_views, view_edge=0, exponent=0.5, device=CPU).forward.columns) == len(
+        data.buys
+    )
 
 
 def descend(vectors: Iterable[Tensor], weights: Iterable[Tensor]) -> None:
@@ -64,7 +66,7 @@ def descend(vectors: Iterable[Tensor], weights: Iterable[Tensor]) -> None:
 
 def test_the_vectors_and_their_gradients_equal_those_of_plain_layers() -> None:
     data = interactions([(0, 0), (0, 1), (1, 1), (2, 0), (2, 2)], num_users=4, num_products=3)
-    adjacency = interest_graph(data, view_edge=0, device=CPU)
+    adjacency = interest_graph(data, view_edge=0, exponent=0.5, device=CPU)
     generator = torch.Generator().manual_seed(0)
     starts = [torch.randn(num, 5, generator=generator) for num in (4, 3, 2)]
     weights = [torch.randn(num, 5, generator=generator) for num in (4, 3, 2)]
