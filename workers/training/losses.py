@@ -32,7 +32,7 @@ class Task:
 
     by_user: Rowwise | Chain
     by_target: Rowwise | Chain
-    total: float
+    total: int
     active_users: Tensor
     active_shares: Shares
     degrees: Tensor
@@ -49,11 +49,10 @@ class Task:
     ) -> "Task":
         """The task of these distinct pairs among shape = (number of users, number of targets)."""
         pairs = incidence(users, targets, shape=shape, device=device)
-        degrees, target_degrees = (
-            np.bincount(users, minlength=shape[0]),
-            np.bincount(targets, minlength=shape[1]),
+        degrees = np.bincount(users, minlength=shape[0])
+        return cls._of(
+            pairs.forward, pairs.backward, degrees, np.bincount(targets, minlength=shape[1]), device
         )
-        return cls._of(pairs.forward, pairs.backward, degrees, target_degrees, len(users), device)
 
     @classmethod
     def from_paths(
@@ -82,7 +81,6 @@ class Task:
             Chain(to_products.backward, to_streamers.backward),
             np.minimum(num_followed, 1),
             np.bincount(sells.targets, sell_weights * by_streamer[sells.sources], minlength=num_products),
-            int((num_followed > 0).sum()),
             device,
         )
 
@@ -93,14 +91,13 @@ class Task:
         by_target: Rowwise | Chain,
         degrees: NDArray[np.integer],
         target_degrees: NDArray[np.number],
-        total: int,
         device: torch.device,
     ) -> "Task":
         active_users = np.flatnonzero(degrees)
         return cls(
             by_user,
             by_target,
-            Shares.of_length(total).num_rows,
+            Shares.of_length(int(degrees.sum())).num_rows,
             torch.from_numpy(active_users).to(device),
             Shares.of_length(len(active_users)),
             torch.from_numpy(degrees.astype(np.float32)).to(device),
