@@ -34,17 +34,16 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, required=True, metavar="DIR")
     options.add_argument("--until", type=float, metavar="NDCG")
-    options.add_argument("--device", default="cpu")
+    options.add_argument("--device", type=torch.device, default="cpu")
     options.add_argument("--quick", action="store_true", help="a few steps only")
     chosen = options.parse_args()
     keep_freed_memory()
     data = read_set(chosen.data)
     overrides = QUICK if chosen.quick else {}
-    device = torch.device(chosen.device)
     if chosen.until is None:
-        give(train(data, overrides, device))
+        give(train(data, overrides, chosen.device))
         return
-    reached = reach(data, chosen.until, overrides, device)
+    reached = reach(data, chosen.until, overrides, chosen.device)
     figures = {"ndcg@10_reached": reached.ndcg, "steps_to_quality": float(reached.steps)}
     give(figures | ({"seconds_to_quality": reached.seconds} if reached.ndcg >= chosen.until else {}))
 
@@ -68,10 +67,10 @@ def train(data: DataSet, overrides: dict[str, int], device: torch.device = CPU) 
     )
     learner = trainer.fit()
     seconds = time.perf_counter() - started
-    peaks = peak_memory_mb(device) | {"peak_mb": peak_mb()}
     figures = {
         "seconds": seconds,
-        **peaks,
+        **peak_memory_mb(device),
+        "peak_mb": peak_mb(),
         "peak_before_training_mb": read_mb,
         "steps": float(trainer.metrics["num_steps"]),
     }

@@ -109,7 +109,7 @@ def arguments() -> argparse.ArgumentParser:
         help="train also without this relation, for the paired gain from it; give it again to take out more "
         "(default: follows and sells)",
     )
-    options.add_argument("--device", default="cpu", help="to train on (cuda; default cpu)")
+    options.add_argument("--device", type=torch.device, default="cpu", help="to train on (cuda; default cpu)")
     options.add_argument("--no-gain", action="store_true", help="train with all relations alone")
     return options
 
@@ -148,7 +148,7 @@ def run(data: DataSet, chosen: argparse.Namespace, figures: dict[str, Json]) -> 
                 data,
                 model,
                 minutes=chosen.minutes,
-                device=torch.device(chosen.device),
+                device=chosen.device,
                 overrides=overrides,
                 on_progress=told,
             )
@@ -201,7 +201,7 @@ def train(data: DataSet, chosen: argparse.Namespace, label: str, overrides: Mapp
         data,
         chosen.model,
         seeds=chosen.seeds,
-        device=torch.device(chosen.device),
+        device=chosen.device,
         overrides=overrides,
         on_progress=told_as(name),
         on_run=on_run,

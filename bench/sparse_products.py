@@ -32,17 +32,16 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     add_graph(options)
     options.add_argument("--dimensions", type=int, default=DIMENSIONS)
-    options.add_argument("--device", default="cpu")
+    options.add_argument("--device", type=torch.device, default="cpu")
     options.add_argument("--quick", action="store_true")
     chosen = options.parse_args()
-    device = torch.device(chosen.device)
     num = NUM_QUICK_REPETITIONS if chosen.quick else NUM_REPETITIONS
     data = chosen_graph(chosen)
     figures: dict[str, float] = {}
-    for direction, matrix in blocks(data, device).items():
+    ours = our_way(chosen.device)
+    for direction, matrix in blocks(data, chosen.device).items():
         ways = sparse_products(matrix, chosen.dimensions)
-        ours = our_way(device)
-        times = medians(ways, num, device)
+        times = medians(ways, num, chosen.device)
         figures |= {f"{direction}, {way}_ms": 1000 * seconds for way, seconds in times.items()}
         figures |= {
             f"{direction}, {way} / {ours}": seconds / times[ours]

@@ -39,11 +39,10 @@ MIN_STEPS, MAX_STEPS, SECONDS = 3, 30, 10.0
 def main() -> None:
     chosen = arguments().parse_args()
     keep_freed_memory()
-    device = torch.device(chosen.device)
     data = chosen_graph(chosen)
     overrides = {"dimensions": chosen.dimensions} if chosen.dimensions else {}
     try:
-        figures = measure(data, device, overrides, is_quick=chosen.quick)
+        figures = measure(data, chosen.device, overrides, is_quick=chosen.quick)
     except (MemoryError, torch.OutOfMemoryError) as error:
         tell(str(error))
         sys.exit(errno.ENOMEM)
@@ -54,7 +53,7 @@ def arguments() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__)
     add_graph(options)
     options.add_argument("--dimensions", type=int, metavar="N", help="in place of the default setting's")
-    options.add_argument("--device", default="cpu")
+    options.add_argument("--device", type=torch.device, default="cpu")
     options.add_argument("--quick", action="store_true")
     return options
 

@@ -1,6 +1,5 @@
 """The same training on a GPU, where there is one."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,7 @@ def test_every_model_takes_steps(model: str, tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_an_artifact_and_tells_the_gpus_memory(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path / "run")
-    job = json.loads((folder / "job.json").read_text()) | {"device": "cuda"}
-    (folder / "job.json").write_text(json.dumps(job))
+    folder = run_folder(tmp_path / "run", device="cuda")
     code, lines = train(folder)
     assert code == 0
     assert "training on cuda" in lines[0]["message"]
@@ -86,10 +83,9 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 
 def test_too_little_memory_is_said_with_a_remedy(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path / "run", num_users=3000, num_products=2000, num_buys=20_000)
-    job = json.loads((folder / "job.json").read_text()) | {"device": "cuda"}
-    job["hyperparameters"] = {"dimensions": 4096, "num_steps": 10}
-    (folder / "job.json").write_text(json.dumps(job))
+    large = {"dimensions": 4096, "num_steps": 10}
+    sizes = {"num_users": 3000, "num_products": 2000, "num_buys": 20_000}
+    folder = run_folder(tmp_path / "run", device="cuda", hyperparameters=large, **sizes)
     total = torch.cuda.get_device_properties(GPU).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(100e6 / total)

@@ -22,7 +22,9 @@ pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "workers.training"]
 
 
-def run_folder(path: Path, *, hyperparameters: dict[str, Any] | None = None, **sizes: int) -> Path:
+def run_folder(
+    path: Path, *, device: str = "cpu", hyperparameters: dict[str, Any] | None = None, **sizes: int
+) -> Path:
     path.mkdir()
     write_snapshot(path / "snapshot", **sizes)
     job = {
@@ -30,7 +32,7 @@ def run_folder(path: Path, *, hyperparameters: dict[str, Any] | None = None, **s
         "release_id": "rel_1",
         "model": "cosine-gcn",
         "seed": 3,
-        "device": "cpu",
+        "device": device,
         "threads": 1,
         "slate_length": 8,
         "hyperparameters": hyperparameters or {"dimensions": 16, "num_steps": 20},
