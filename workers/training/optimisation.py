@@ -1,5 +1,6 @@
 """Our model with its optimiser and its tasks over one set of interactions."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,9 @@ from workers.training.warm_start import Start
 
 class Optimisation:
     """Buying is the main task; following, viewing, and what followed streamers sell are auxiliary.
+
+    What it gives is the moving average of the parameters that its steps change (Polyak and Juditsky 1992),
+    which begins with those it starts from.
 
     Every random number of a step comes from (seed, step), so a resumed run repeats an uninterrupted one.
     Where several processes train, each holds its share of the users, and all see the same whole from outside.
@@ -68,6 +72,7 @@ class Optimisation:
         self._optimizer = Adam(
             [Group(embeddings, hp.learning_rate), Group([self._model.bias], hp.bias_learning_rate)]
         )
+        self._averaged = copy.deepcopy(self._model).requires_grad_(False)
 
     def _embeddings(
         self, data: Interactions, start: Start | None, shape: tuple[int, int], generator: torch.Generator
@@ -92,25 +97,32 @@ class Optimisation:
 
     @property
     def held_parameters(self) -> dict[str, Tensor]:
-        """The parameters that this process holds, shared with the model."""
-        return self._model.state_dict()
+        """The averaged parameters that this process holds, shared with the model."""
+        return self._averaged.state_dict()
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """All parameters; in a single process they are shared with the model."""
+        """All averaged parameters; in a single process they are shared with the model."""
         held = self.held_parameters
         return held | {"users": self._shares.whole(held["users"])}
 
     @property
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimiser's whole state; in a single process it is shared with it."""
-        return _with_users(self._optimizer.state, self._shares.whole)
+        """The optimiser's whole state and what it changes; in a single process they are shared with it."""
+        changed = [parameter.detach() for parameter in self._model.parameters()]
+        return _with_users(self._optimizer.state | {"parameters": changed}, self._shares.whole)
 
     def restore(self, parameters: dict[str, Tensor], optimizer_state: dict[str, Any] | None = None) -> None:
         """Goes back to these parameters and, to train on, to this state of the optimiser."""
-        self._model.load_state_dict(parameters | {"users": self._shares.part(parameters["users"])})
+        held = parameters | {"users": self._shares.part(parameters["users"])}
+        self._averaged.load_state_dict(held)
+        self._model.load_state_dict(held)
         if optimizer_state is not None:
-            self._optimizer.restore(_with_users(optimizer_state, self._shares.part))
+            state = _with_users(optimizer_state, self._shares.part)
+            with torch.no_grad():
+                for parameter, saved in zip(self._model.parameters(), state.pop("parameters"), strict=True):
+                    parameter.copy_(saved)
+            self._optimizer.restore(state)
 
     def step(self, step: int) -> float:
         """Takes the step of this number, which is one epoch, and returns the loss of buying.
@@ -122,9 +134,16 @@ class Optimisation:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         processes.sum_gradients([self._model.streamers, self._model.bias])
         self._optimizer.step(learning_rate_share(step, self._hyperparameters))
+        self._average()
         of_all, of_buying = processes.total(torch.stack([loss, losses[0]]).detach()).tolist()
         told: float = of_buying if math.isfinite(of_all) else of_all
         return told
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        share = 1 - self._hyperparameters.average_decay
+        for average, parameter in zip(self._averaged.parameters(), self._model.parameters(), strict=True):
+            average.lerp_(parameter, share)
 
     def _losses(self, step: int, generator: torch.Generator) -> list[Tensor]:
         """Of buying, and of the auxiliary tasks whose turn it is: every second, with twice its weight."""
@@ -160,20 +179,20 @@ class Optimisation:
 
     @torch.no_grad()
     def vectors(self) -> Vectors:
-        """Unit vectors by the current parameters."""
-        vectors: Vectors = self._model(self._adjacency)
+        """Unit vectors by the averaged parameters."""
+        vectors: Vectors = self._averaged(self._adjacency)
         return vectors._replace(users=self._shares.whole(vectors.users))
 
     def scorer(self) -> Scorer:
-        """Scores by the current parameters."""
+        """Scores by the averaged parameters."""
         users, products, _ = self.vectors()
-        return Scorer(users, products, self._model.bias.detach(), self._hyperparameters.temperature)
+        return Scorer(users, products, self._averaged.bias.detach(), self._hyperparameters.temperature)
 
 
 def _with_users(state: dict[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-    """The optimiser's state with the moments of the users, its first parameter, changed."""
-    moments = {name: [change(state[name][0]), *state[name][1:]] for name in ("averages", "squares")}
-    return state | moments
+    """The optimiser's state with what is of the users, its first parameter, changed."""
+    of_parameters = ("averages", "squares", "parameters")
+    return state | {name: [change(state[name][0]), *state[name][1:]] for name in of_parameters}
 
 
 def learning_rate_share(step: int, hyperparameters: Hyperparameters) -> float:

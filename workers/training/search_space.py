@@ -39,6 +39,7 @@ SPACE: dict[str, Dimension] = {
     "sold_weight": Range(0.0, 0.2),
     "view_edge": Range(0.0, 1.0),
     "degree_exponent": Range(0.25, 0.5),
+    "average_decay": Range(0.0, 0.97),
     "initial_std": Range(0.03, 0.3, log=True),
     "num_negatives": Choice((2, 4, 8)),
     "batch_size": Choice((2048, 4096, 16384)),

@@ -1,5 +1,6 @@
 """The tasks of a step."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,8 +46,30 @@ def test_a_user_is_drawn_to_what_followed_streamers_sell(is_used: bool) -> None:
         sells=distinct_pairs(np.array([0, 0]), np.array([4, 5])),
     )
     trained = learner(data, sold_weight=1.0 if is_used else 0.0, follow_weight=0.0)
-    for step in range(50):
+    for step in range(100):
         trained.step(step)
     users, products, _ = trained.vectors()
     likes = users[:2] @ products[4:6].T
     assert bool((likes[0] > likes[1] + 0.3).all()) == is_used
+
+
+def test_what_is_learned_is_the_moving_average_of_what_the_steps_change(tmp_path: Path) -> None:
+    data = market(tmp_path)
+    plain, averaged = learner(data, average_decay=0.0), learner(data, average_decay=0.9)
+    expected = {name: each.clone() for name, each in averaged.parameters.items()}
+    for step in range(3):
+        assert plain.step(step) == averaged.step(step)
+        for name, each in plain.parameters.items():
+            expected[name] = 0.9 * expected[name] + 0.1 * each
+            torch.testing.assert_close(averaged.parameters[name], expected[name])
+
+
+def test_a_restored_learner_goes_on_from_what_its_steps_had_changed(tmp_path: Path) -> None:
+    data = market(tmp_path)
+    whole, resumed = learner(data), learner(data)
+    for step in range(3):
+        whole.step(step)
+    resumed.restore(copy.deepcopy(whole.parameters), copy.deepcopy(whole.optimizer_state))
+    assert resumed.step(3) == whole.step(3)
+    for name, each in whole.parameters.items():
+        assert torch.equal(resumed.parameters[name], each)
