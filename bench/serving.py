@@ -20,6 +20,7 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import neo4j
@@ -43,6 +44,8 @@ from workers.migrate import migrate
 
 NUM_REQUESTS = 20_000
 """Different ones, which come again."""
+NUM_KEYS = 4
+"""Front ends: of a key's limit each process allows its share, which the ceiling may pass in one of them."""
 READS_PER_S = 1000.0
 WARM_UP_S = 3.0
 """At least: Neo4j plans and compiles what it is asked for the first time."""
@@ -60,13 +63,16 @@ Row = tuple[int, list[bytes]]
 """The port of a row's server, and its requests."""
 
 
-def rows_of(api: Target, ports: dict[str, int], num_users: int) -> dict[str, Row]:
-    """What is asked in each row, of users drawn at random."""
+def rows_of(api: Target, secrets: Sequence[str], ports: dict[str, int], num_users: int) -> dict[str, Row]:
+    """What is asked in each row, of users drawn at random, by the keys in turn."""
     draw = random.Random(0)
     users = [f"u{draw.randrange(num_users)}" for _ in range(NUM_REQUESTS)]
 
     def requests(form: str) -> list[bytes]:
-        return [get_request(form.format(user), api.secret) for user in users]
+        return [
+            get_request(form.format(user), secret)
+            for user, secret in zip(users, cycle(secrets), strict=False)
+        ]
 
     path = "/v1/users/{}/recommendations"
     rows = {
@@ -184,11 +190,11 @@ def pss_mb(process: psutil.Process) -> float:
 
 def measure(databases: Settings, market: Market, *, quick: bool) -> dict[str, dict[str, float]]:
     """The figures of each row, and those of all together as "serving"."""
-    secret = make_key(databases, Scope.READ)
-    with serving(databases, secret) as (api, processes), contextlib.ExitStack() as stack:
+    secrets = [make_key(databases, Scope.READ) for _ in range(NUM_KEYS)]
+    with serving(databases, secrets[0]) as (api, processes), contextlib.ExitStack() as stack:
         (databases.data_dir / CEILING_FILE).write_bytes(served(api))
         ports = {name: stack.enter_context(other_server(name, databases)) for name in ("bare", "ceiling")}
-        rows = rows_of(api, ports, market.users)
+        rows = rows_of(api, secrets, ports, market.users)
         figures = closed_rounds(rows, num_rounds=1 if quick else 5, seconds=1.0 if quick else 4.0)
         memory_mb = pss_mb(processes["api"])
         stack.close()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,22 @@ def test_what_lies_free_between_tables_in_use_is_given_back() -> None:
     before, after, num_in_use = map(int, done.stdout.split())
     assert num_in_use == 50
     assert before - after > 50, "half of 200 MiB is free"
+
+
+SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+HUGE = """
+from workers.training.memory import keep_freed_memory
+keep_freed_memory()
+import torch
+tables = [torch.ones(2**24) for _ in range(2)]
+rollup = open("/proc/self/smaps_rollup").read()
+print(int(rollup.partition("AnonHugePages:")[2].split()[0]) // 2**10)
+"""
+
+
+@pytest.mark.skipif(
+    not SETTING.exists() or "[madvise]" not in SETTING.read_text(), reason="only where a process may choose"
+)
+def test_large_tables_lie_in_huge_pages() -> None:
+    done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 64, "most of two tables of 64 MiB"
