@@ -14,7 +14,7 @@ from bench.influence_plans import fetched_since
 from graph_schema.events import epoch_ms
 from lsec.api.dependencies import FIRST_MOMENT, LAST_MOMENT
 from lsec.api.tables import duration_of
-from lsec.influence.exposure import Windows
+from lsec.influence.exposure import Windows, compared_users
 from lsec.influence.rows import Purchases, Touches, TouchKind
 from lsec.influence.streamer_lift import streamer_lift
 
@@ -43,24 +43,31 @@ def last_touch(driver: neo4j.Driver, ask: Ask) -> Rows:
 
 
 def lift(driver: neo4j.Driver, ask: Ask) -> Rows:
-    """The effects of a streamer, by the platform's estimate on rows that come one by one."""
+    """The effects of a streamer, by the platform's estimate on rows that come one by one.
+
+    All rows come, and those of the users whom the platform compares are kept.
+    """
     since, until = (datetime.fromisoformat(ask[name]) for name in ("since", "until"))
     known = {"since": fetched_since("", ask), "until": until}
     bought = columns_of(rows_of(driver, statements.LIFT["purchases"], known))
-    none = np.full(len(bought["at"]), -1)
     touched = []
     for name, kind in KINDS.items():
         columns = columns_of(rows_of(driver, statements.LIFT[name], known))
         touched.append(columns | {"kind": np.full(len(columns["at"]), kind, np.int8)})
     touches = {name: np.concatenate([each[name] for each in touched]) for name in touched[0]}
     (of_streamer,) = rows_of(driver, statements.STREAMER, {"id": ask["streamer_id"]})
-    (users,) = rows_of(driver, statements.NUM_USERS, {})
+    row = of_streamer["row"]
+    watched = (touches["streamer"] == row) & (touches["kind"] == TouchKind.WATCH)
+    (counted,) = rows_of(driver, statements.NUM_USERS, {})
+    users = compared_users(np.unique(touches["user"][watched]), counted["num"], seed=row)
+    bought, touches = of_users(bought, users), of_users(touches, users)
+    none = np.full(len(bought["at"]), -1)
     found = streamer_lift(
-        of_streamer["row"],
+        row,
         Purchases(**bought, stream=none, is_refunded=np.zeros(len(none), dtype=np.bool_)),
         Touches(**touches, stream=np.full(len(touches["at"]), -1)),
         product_category=categories(driver),
-        num_users=users["num"],
+        num_users=len(users),
         windows=Windows.before(
             epoch_ms(since),
             epoch_ms(until),
@@ -72,6 +79,12 @@ def lift(driver: neo4j.Driver, ask: Ask) -> Rows:
         {"period": "exposure", "measure": "purchases per user", "effect": found.purchases.att.mean},
         {"period": "placebo", "measure": "purchases per user", "effect": found.placebo_purchases.att.mean},
     ]
+
+
+def of_users(columns: dict[str, Any], users: Any) -> dict[str, Any]:
+    """The rows of these users, ascending indexes, with their places among them."""
+    kept = {name: values[np.isin(columns["user"], users)] for name, values in columns.items()}
+    return kept | {"user": np.searchsorted(users, kept["user"])}
 
 
 def categories(driver: neo4j.Driver) -> Any:
