@@ -20,7 +20,7 @@ from lsec.core.errors import InvalidInput
 from lsec.core.jobs import DEFAULT_MODEL
 from lsec.core.metrics import candidate_metrics
 from workers.training.learners import make_learner
-from workers.training.memory import keep_freed_memory
+from workers.training.memory import prepare_memory
 from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import Progress, peak_memory_mb
 from workers.training.ranking import Ranker
@@ -37,7 +37,7 @@ def main() -> None:
     options.add_argument("--device", type=torch.device, default="cpu")
     options.add_argument("--quick", action="store_true", help="a few steps only")
     chosen = options.parse_args()
-    keep_freed_memory()
+    prepare_memory()
     data = read_set(chosen.data)
     overrides = QUICK if chosen.quick else {}
     if chosen.until is None:

@@ -48,7 +48,7 @@ from lsec.core.errors import LsecError
 from lsec.core.jobs import DEFAULT_MODEL, MODEL_NAMES, PAPER_MODELS
 from lsec.core.metrics import means
 from workers.training.data import no_pairs
-from workers.training.memory import keep_freed_memory
+from workers.training.memory import prepare_memory
 from workers.training.progress import OnProgress, Progress
 
 RELATIONS = ("follows", "sells", "watched", "viewed")
@@ -75,7 +75,7 @@ def main() -> None:
     chosen = options.parse_args()
     if not (chosen.data or chosen.quick):
         options.error("give --data DIR, or --quick for a small made-up market")
-    keep_freed_memory()
+    prepare_memory()
     figures: dict[str, Json] = {}
     try:
         for data in chosen_sets(chosen):

@@ -20,7 +20,6 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import cycle
 from pathlib import Path
 
 import neo4j
@@ -70,8 +69,8 @@ def rows_of(api: Target, secrets: Sequence[str], ports: dict[str, int], num_user
 
     def requests(form: str) -> list[bytes]:
         return [
-            get_request(form.format(user), secret)
-            for user, secret in zip(users, cycle(secrets), strict=False)
+            get_request(form.format(user), secrets[number % len(secrets)])
+            for number, user in enumerate(users)
         ]
 
     path = "/v1/users/{}/recommendations"

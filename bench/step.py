@@ -25,7 +25,7 @@ from bench.layout import read_set
 from lsec.core.jobs import DEFAULT_MODEL
 from workers.training.data import Interactions, Pairs, distinct_pairs, no_pairs
 from workers.training.learners import Learner, make_learner
-from workers.training.memory import keep_freed_memory
+from workers.training.memory import prepare_memory
 from workers.training.model_hyperparameters import hyperparameters_of
 
 EDGES_PER_USER, EDGES_PER_PRODUCT, EDGES_PER_STREAMER = 20, 100, 2000
@@ -38,7 +38,7 @@ MIN_STEPS, MAX_STEPS, SECONDS = 3, 30, 10.0
 
 def main() -> None:
     chosen = arguments().parse_args()
-    keep_freed_memory()
+    prepare_memory()
     data = chosen_graph(chosen)
     overrides = {"dimensions": chosen.dimensions} if chosen.dimensions else {}
     try:

@@ -14,7 +14,7 @@ import os
 import sys
 
 from lsec.core.jobs import LEASE_S
-from workers.training.memory import keep_freed_memory
+from workers.training.memory import prepare_memory
 from workers.training.parent import exit_with_parent
 
 LEASED = "--leased"
@@ -25,7 +25,7 @@ if __name__ == "__main__":
     # Before torch, whose import takes seconds in which the parent may go.
     is_leased = LEASED in sys.argv[1:]
     exit_with_parent(lease_s=LEASE_S - MARGIN_S if is_leased else None)
-    keep_freed_memory()
+    prepare_memory()
     # A step has hundreds of barriers. Beside other busy processes OpenMP's long spin at each makes it twice
     # as slow as this short one, which costs nothing on idle cores. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

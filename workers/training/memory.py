@@ -10,8 +10,8 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """torch's variable."""
 
 
-def keep_freed_memory() -> None:
-    """Keep what is freed for the next step, where the C library is glibc, and lay large tables in huge pages.
+def prepare_memory() -> None:
+    """Lay large tables in huge pages and, where the C library is glibc, keep what is freed for the next step.
 
     A step makes and frees dozens of tables of megabytes. By default each is mapped anew, page by page, and
     unmapped, which takes a tenth of a step. In pages of 2 MiB, which torch asks for if its first tensor finds

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lsec.core.errors import Conflict, InvalidInput, Untrainable
 from workers.training.data import Interactions
-from workers.training.memory import keep_freed_memory
+from workers.training.memory import prepare_memory
 from workers.training.model_hyperparameters import hyperparameters_of
 from workers.training.progress import Progress
 from workers.training.run import num_cores
@@ -194,7 +194,7 @@ def open_search(path: Path, question: Question, *, threads: int = 0) -> Iterator
     Conflict if another process has it, InvalidInput if the file is of another question.
     """
     torch.set_num_threads(threads or num_cores())
-    keep_freed_memory()
+    prepare_memory()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as held:
         try:

@@ -1,4 +1,4 @@
-"""What a process frees stays with it, in a process of its own, since it stays so."""
+"""What is set of a process' memory, each in a process of its own, since it stays so."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource
 import numpy as np
-from workers.training.memory import keep_freed_memory
+from workers.training.memory import prepare_memory
 
 def num_pages(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -18,7 +18,7 @@ def num_pages(times):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(num_pages(10))
-keep_freed_memory()
+prepare_memory()
 num_pages(1)
 print(num_pages(10))
 """
@@ -34,12 +34,12 @@ def test_memory_is_not_mapped_anew() -> None:
 PIECES = """
 import numpy as np
 import psutil
-from workers.training.memory import give_back_freed_memory, keep_freed_memory
+from workers.training.memory import give_back_freed_memory, prepare_memory
 
 def held_mb():
     return psutil.Process().memory_info().rss // 2**20
 
-keep_freed_memory()
+prepare_memory()
 tables = [np.ones(2**18) for _ in range(100)]
 del tables[::2]
 before = held_mb()
@@ -58,8 +58,8 @@ def test_what_lies_free_between_tables_in_use_is_given_back() -> None:
 
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 HUGE = """
-from workers.training.memory import keep_freed_memory
-keep_freed_memory()
+from workers.training.memory import prepare_memory
+prepare_memory()
 import torch
 tables = [torch.ones(2**24) for _ in range(2)]
 rollup = open("/proc/self/smaps_rollup").read()

@@ -1,4 +1,4 @@
-"""The tasks of a step."""
+"""The tasks of a step, what is averaged over steps, and going on from there."""
 
 import copy
 from dataclasses import replace
