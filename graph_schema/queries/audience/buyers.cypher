@@ -9,5 +9,5 @@ WHERE u.index >= $start AND u.index < $stop
   AND b.at >= $since AND b.at < $until AND b.refunded_at IS NULL AND b.streamer_id <> ''
   AND ($category = '' OR EXISTS { (p)-[:IN]->(:Category {id: $category}) })
 WITH DISTINCT u.index AS user, $streamers[b.streamer_id] AS streamer
-WHERE streamer IS NOT NULL
+WHERE user IS NOT NULL AND streamer IS NOT NULL
 RETURN collect(user) AS user, collect(streamer) AS streamer

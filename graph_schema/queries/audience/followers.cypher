@@ -4,4 +4,6 @@
 // columns: user, streamer
 MATCH (u:User)-[f:FOLLOWS]->(s:Streamer)
 WHERE u.index >= $start AND u.index < $stop AND f.at < $until
-RETURN collect(u.index) AS user, collect(s.index) AS streamer
+WITH u.index AS user, s.index AS streamer
+WHERE user IS NOT NULL AND streamer IS NOT NULL
+RETURN collect(user) AS user, collect(streamer) AS streamer

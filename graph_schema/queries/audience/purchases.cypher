@@ -13,6 +13,7 @@ MATCH (buyer)-[bought:BOUGHT]->(product:Product)
 WHERE bought.at >= $since AND bought.at < $until
   AND bought.streamer_id <> '' AND bought.refunded_at IS NULL
   AND ($category = '' OR EXISTS { (product)-[:IN]->(:Category {id: $category}) })
-RETURN collect(buyer.index) AS user,
-       collect(CASE bought.streamer_id WHEN $first THEN 0 WHEN $second THEN 1 ELSE 2 END) AS streamer,
-       collect(bought.amount) AS amount
+WITH buyer.index AS user, CASE bought.streamer_id WHEN $first THEN 0 WHEN $second THEN 1 ELSE 2 END AS streamer,
+     bought.amount AS amount
+WHERE user IS NOT NULL AND amount IS NOT NULL
+RETURN collect(user) AS user, collect(streamer) AS streamer, collect(amount) AS amount

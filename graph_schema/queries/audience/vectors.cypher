@@ -4,4 +4,6 @@
 // columns: streamer_id, vector
 MATCH (v:Vector)
 WHERE v.release_id = $release_id AND v.kind = 'streamer' AND v.item_id IS NOT NULL
-RETURN collect(v.item_id) AS streamer_id, collect(v.values) AS vector
+WITH v.item_id AS streamer_id, v.values AS vector
+WHERE streamer_id IS NOT NULL AND vector IS NOT NULL
+RETURN collect(streamer_id) AS streamer_id, collect(vector) AS vector

@@ -4,5 +4,6 @@
 // columns: user, streamer
 MATCH (u:User)-[w:WATCHED]->(s:Streamer)
 WHERE u.index >= $start AND u.index < $stop AND w.first_at >= $since AND w.first_at < $until
-WITH DISTINCT u, s
-RETURN collect(u.index) AS user, collect(s.index) AS streamer
+WITH DISTINCT u.index AS user, s.index AS streamer
+WHERE user IS NOT NULL AND streamer IS NOT NULL
+RETURN collect(user) AS user, collect(streamer) AS streamer

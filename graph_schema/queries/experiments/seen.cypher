@@ -15,6 +15,6 @@ WITH user, min(first_ms) < datetime($since).epochMillis AS was_seen_before,
   min(CASE WHEN NOT is_champion AND is_later THEN first_ms END) AS later_challenger
 WITH user.id AS user_id, CASE WHEN was_seen_before THEN later_champion ELSE champion END AS champion,
   CASE WHEN was_seen_before THEN later_challenger ELSE challenger END AS challenger
-WHERE champion IS NOT NULL OR challenger IS NOT NULL
+WHERE user_id IS NOT NULL AND (champion IS NOT NULL OR challenger IS NOT NULL)
 RETURN collect(user_id) AS user_ids, collect(coalesce(champion, -1)) AS champion_ms,
   collect(coalesce(challenger, -1)) AS challenger_ms

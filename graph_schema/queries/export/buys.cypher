@@ -13,7 +13,9 @@ WHERE u.index >= $start AND u.index < $stop
   AND ($until_ms IS NULL OR b.at.epochMillis < $until_ms)
   AND ($streamers IS NULL OR b.streamer_id IN $streamers
        OR EXISTS { MATCH (s:Streamer)-[:SELLS]->(p) WHERE s.id IN $streamers })
-WITH collect(u.index) AS users, collect(p.index) AS products, collect(b.at.epochMillis) AS at_ms
+WITH u.index AS user, p.index AS product, b.at.epochMillis AS at
+WHERE user IS NOT NULL AND product IS NOT NULL AND at IS NOT NULL
+WITH collect(user) AS users, collect(product) AS products, collect(at) AS at_ms
 RETURN
   [i IN range(0, size(users) - 1, 4096) WHERE i < size(users) |
     vector(users[i..i + 4096], size(users[i..i + 4096]), INTEGER32)] AS users,

@@ -6,7 +6,9 @@ CYPHER 25
 MATCH (u:User)-[f:FOLLOWS]->(s:Streamer)
 USING INDEX u:User(index)
 WHERE u.index >= $start AND u.index < $stop AND ($streamers IS NULL OR s.id IN $streamers)
-WITH collect(u.index) AS users, collect(s.index) AS streamers, collect(f.at.epochMillis) AS at_ms
+WITH u.index AS user, s.index AS streamer, f.at.epochMillis AS at
+WHERE user IS NOT NULL AND streamer IS NOT NULL AND at IS NOT NULL
+WITH collect(user) AS users, collect(streamer) AS streamers, collect(at) AS at_ms
 RETURN
   [i IN range(0, size(users) - 1, 4096) WHERE i < size(users) |
     vector(users[i..i + 4096], size(users[i..i + 4096]), INTEGER32)] AS users,

@@ -6,7 +6,9 @@ CYPHER 25
 MATCH (n:Product)
 WHERE n.index >= $start AND n.index < $stop
   AND ($categories IS NULL OR EXISTS { MATCH (n)-[:IN]->(c:Category) WHERE c.id IN $categories })
-WITH collect(n.index) AS indexes, collect(n.id) AS ids
+WITH n.index AS index, n.id AS id
+WHERE index IS NOT NULL AND id IS NOT NULL
+WITH collect(index) AS indexes, collect(id) AS ids
 RETURN
   [i IN range(0, size(indexes) - 1, 4096) WHERE i < size(indexes) |
     vector(indexes[i..i + 4096], size(indexes[i..i + 4096]), INTEGER32)] AS indexes, ids

@@ -6,8 +6,12 @@ CYPHER 25
 MATCH (s:Streamer)-[r:SELLS]->(p:Product)
 USING INDEX s:Streamer(index)
 WHERE s.index >= $start AND s.index < $stop AND ($streamers IS NULL OR s.id IN $streamers)
-WITH collect(s.index) AS streamers, collect(p.index) AS products, collect(r.count) AS counts,
-  collect(r.first_at.epochMillis) AS first_at_ms, collect(r.last_at.epochMillis) AS last_at_ms
+WITH s.index AS streamer, p.index AS product, r.count AS count,
+  r.first_at.epochMillis AS first_at, r.last_at.epochMillis AS last_at
+WHERE streamer IS NOT NULL AND product IS NOT NULL AND count IS NOT NULL
+  AND first_at IS NOT NULL AND last_at IS NOT NULL
+WITH collect(streamer) AS streamers, collect(product) AS products, collect(count) AS counts,
+  collect(first_at) AS first_at_ms, collect(last_at) AS last_at_ms
 RETURN
   [i IN range(0, size(streamers) - 1, 4096) WHERE i < size(streamers) |
     vector(streamers[i..i + 4096], size(streamers[i..i + 4096]), INTEGER32)] AS streamers,

@@ -9,8 +9,9 @@ USING INDEX u:User(index)
 WHERE u.index >= $start AND u.index < $stop
   AND ($since_ms IS NULL OR v.last_at.epochMillis >= $since_ms)
   AND ($until_ms IS NULL OR v.first_at.epochMillis < $until_ms)
-WITH collect(u.index) AS users, collect(p.index) AS products, collect(v.count) AS counts,
-  collect(v.first_at.epochMillis) AS at_ms
+WITH u.index AS user, p.index AS product, v.count AS count, v.first_at.epochMillis AS at
+WHERE user IS NOT NULL AND product IS NOT NULL AND count IS NOT NULL AND at IS NOT NULL
+WITH collect(user) AS users, collect(product) AS products, collect(count) AS counts, collect(at) AS at_ms
 RETURN
   [i IN range(0, size(users) - 1, 4096) WHERE i < size(users) |
     vector(users[i..i + 4096], size(users[i..i + 4096]), INTEGER32)] AS users,

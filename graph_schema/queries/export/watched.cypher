@@ -9,8 +9,9 @@ USING INDEX u:User(index)
 WHERE u.index >= $start AND u.index < $stop AND ($streamers IS NULL OR s.id IN $streamers)
   AND ($since_ms IS NULL OR w.last_at.epochMillis >= $since_ms)
   AND ($until_ms IS NULL OR w.first_at.epochMillis < $until_ms)
-WITH collect(u.index) AS users, collect(s.index) AS streamers, collect(w.seconds) AS seconds,
-  collect(w.first_at.epochMillis) AS at_ms
+WITH u.index AS user, s.index AS streamer, w.seconds AS time, w.first_at.epochMillis AS at
+WHERE user IS NOT NULL AND streamer IS NOT NULL AND time IS NOT NULL AND at IS NOT NULL
+WITH collect(user) AS users, collect(streamer) AS streamers, collect(time) AS seconds, collect(at) AS at_ms
 RETURN
   [i IN range(0, size(users) - 1, 4096) WHERE i < size(users) |
     vector(users[i..i + 4096], size(users[i..i + 4096]), INTEGER32)] AS users,

@@ -8,4 +8,5 @@ USING INDEX u:User(index)
 WHERE u.index >= $start AND u.index < $stop AND b.at < $until AND b.refunded_at IS NULL
   AND ($category = '' OR EXISTS { (p)-[:IN]->(:Category {id: $category}) })
 WITH DISTINCT u.index AS user, p.index AS product, b.at >= $since AS is_after
+WHERE user IS NOT NULL AND product IS NOT NULL AND is_after IS NOT NULL
 RETURN collect(user) AS user, collect(product) AS product, collect(is_after) AS is_after

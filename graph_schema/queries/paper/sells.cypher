@@ -4,4 +4,6 @@
 // columns: streamer, product
 MATCH (s:Streamer)-[r:SELLS]->(p:Product)
 WHERE r.first_at < $until
-RETURN collect(s.index) AS streamer, collect(p.index) AS product
+WITH s.index AS streamer, p.index AS product
+WHERE streamer IS NOT NULL AND product IS NOT NULL
+RETURN collect(streamer) AS streamer, collect(product) AS product

@@ -12,4 +12,6 @@ WHERE b.at >= $since
        OR EXISTS { MATCH (s:Streamer)-[:SELLS]->(p) WHERE s.id IN $streamers })
 WITH u, b, p ORDER BY b.at DESC LIMIT toInteger($limit)
 WITH p, count(b) AS purchases, count(DISTINCT u) AS buyers
-RETURN collect(p.id) AS products, collect(purchases) AS purchases, collect(buyers) AS buyers
+WITH p.id AS product, purchases, buyers
+WHERE product IS NOT NULL
+RETURN collect(product) AS products, collect(purchases) AS purchases, collect(buyers) AS buyers

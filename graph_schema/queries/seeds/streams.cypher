@@ -4,4 +4,6 @@
 // columns: streamer, stream
 MATCH (s:Streamer)-[:HOSTED]->(t:Stream)
 WHERE t.started_at >= $since AND t.started_at < $until
-RETURN collect(s.index) AS streamer, collect(t.id) AS stream
+WITH s.index AS streamer, t.id AS stream
+WHERE streamer IS NOT NULL AND stream IS NOT NULL
+RETURN collect(streamer) AS streamer, collect(stream) AS stream

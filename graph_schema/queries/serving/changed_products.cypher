@@ -4,9 +4,12 @@
 // columns: ids, faults, expires_ms, categories, sellers
 UNWIND $asked.ids AS id
 MATCH (p:Product {id: id})
-WITH p, COLLECT { MATCH (p)-[:IN]->(c:Category) RETURN c.id } AS in_categories,
-  COLLECT { MATCH (s:Streamer)-[:SELLS]->(p) RETURN s.id } AS sold_by,
+WITH p.id AS id,
+  COLLECT { MATCH (p)-[:IN]->(c:Category) WITH c.id AS category WHERE category IS NOT NULL RETURN category } AS of,
+  COLLECT { MATCH (s:Streamer)-[:SELLS]->(p) WITH s.id AS seller WHERE seller IS NOT NULL RETURN seller } AS sold_by,
+  coalesce(p.expires_at.epochMillis, -1) AS expires_ms,
   CASE WHEN coalesce(p.hidden, false) THEN 1 ELSE 0 END
     + CASE WHEN coalesce(p.in_stock, true) THEN 0 ELSE 2 END AS fault
-RETURN collect(p.id) AS ids, collect(fault) AS faults, collect(coalesce(p.expires_at.epochMillis, -1)) AS expires_ms,
-  collect(in_categories) AS categories, collect(sold_by) AS sellers
+WHERE id IS NOT NULL
+RETURN collect(id) AS ids, collect(fault) AS faults, collect(expires_ms) AS expires_ms, collect(of) AS categories,
+  collect(sold_by) AS sellers

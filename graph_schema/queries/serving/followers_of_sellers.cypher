@@ -20,7 +20,9 @@ CALL (seller) {
 WITH product, user, count(*) AS num, max(at) AS last_at
 WHERE NOT EXISTS { MATCH (user)-[b:BOUGHT]->(product) WHERE b.refunded_at IS NULL }
   AND NOT EXISTS { (user)-[:DISMISSED]->(product) }
-WITH user.id AS user_id, num
+WITH user.id AS user_id, num, last_at
+WHERE user_id IS NOT NULL
+WITH user_id, num, last_at
 ORDER BY num DESC, last_at DESC, user_id
 LIMIT $limit
 RETURN collect(user_id) AS user_ids, collect(num) AS num_sellers

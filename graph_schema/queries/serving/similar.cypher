@@ -13,5 +13,7 @@ MATCH (v:Vector)
     LIMIT $limit
   ) SCORE AS score
 WITH v.item_id AS product_id, score
+WHERE product_id IS NOT NULL
+WITH product_id, score
 ORDER BY score DESC, product_id
 RETURN collect(product_id) AS product_ids, collect(score) AS scores

@@ -8,4 +8,6 @@ CALL (p) {
   OPTIONAL MATCH (p)-[:IN]->(c:Category)
   RETURN coalesce(min(c.id), '') AS category
 }
-RETURN collect(p.index) AS index, collect(category) AS category
+WITH p.index AS index, category
+WHERE index IS NOT NULL
+RETURN collect(index) AS index, collect(category) AS category

@@ -6,8 +6,7 @@
 MATCH (u:User)-[r:FOLLOWS]->(s:Streamer)
 WHERE u.index >= $start AND u.index < $stop AND ($users IS NULL OR u.index IN $users)
   AND r.at >= $since AND r.at < $until
-RETURN collect(u.index) AS user,
-       collect(s.index) AS streamer,
-       collect(-1) AS product,
-       collect('') AS stream,
-       collect(r.at.epochMillis) AS at
+WITH u.index AS user, s.index AS streamer, r.at.epochMillis AS at
+WHERE user IS NOT NULL AND streamer IS NOT NULL AND at IS NOT NULL
+RETURN collect(user) AS user, collect(streamer) AS streamer, collect(-1) AS product, collect('') AS stream,
+       collect(at) AS at

@@ -9,11 +9,11 @@ WHERE u.index >= $start AND u.index < $stop
   AND ($users IS NULL OR u.index IN $users)
   AND b.at >= $since AND b.at < $until
   AND ($category = '' OR EXISTS { (p)-[:IN]->(:Category {id: $category}) })
-RETURN collect(u.index) AS user,
-       collect(p.index) AS product,
-       collect(b.streamer_id) AS streamer_id,
-       collect(CASE WHEN $in_stream THEN b.stream_id ELSE '' END) AS stream,
-       collect(b.at.epochMillis) AS at,
-       collect(b.amount) AS amount,
-       collect(b.quantity) AS quantity,
-       collect(b.refunded_at IS NOT NULL) AS is_refunded
+WITH u.index AS user, p.index AS product, b.streamer_id AS streamer_id,
+     CASE WHEN $in_stream THEN b.stream_id ELSE '' END AS stream,
+     b.at.epochMillis AS at, b.amount AS amount, b.quantity AS quantity, b.refunded_at IS NOT NULL AS is_refunded
+WHERE user IS NOT NULL AND product IS NOT NULL AND streamer_id IS NOT NULL AND stream IS NOT NULL
+  AND at IS NOT NULL AND amount IS NOT NULL AND quantity IS NOT NULL
+RETURN collect(user) AS user, collect(product) AS product, collect(streamer_id) AS streamer_id,
+       collect(stream) AS stream, collect(at) AS at, collect(amount) AS amount, collect(quantity) AS quantity,
+       collect(is_refunded) AS is_refunded

@@ -4,4 +4,6 @@
 // columns: index, id, name
 MATCH (s:Streamer)
 WHERE s.index >= 0
-RETURN collect(s.index) AS index, collect(s.id) AS id, collect(coalesce(s.name, '')) AS name
+WITH s.index AS index, s.id AS id, coalesce(s.name, '') AS name
+WHERE index IS NOT NULL AND id IS NOT NULL
+RETURN collect(index) AS index, collect(id) AS id, collect(name) AS name

@@ -11,8 +11,8 @@ USING INDEX r:VIEWED(streamer_id, day)
 WHERE r.streamer_id = s.id AND r.day >= date($since) AND r.day <= date($until)
   AND r.first_at >= $since AND r.first_at < $until
   AND (NOT $in_stream OR r.stream_id <> '')
-RETURN collect(u.index) AS user,
-       collect(s.index) AS streamer,
-       collect(p.index) AS product,
-       collect(CASE WHEN $in_stream THEN r.stream_id ELSE '' END) AS stream,
-       collect(r.first_at.epochMillis) AS at
+WITH u.index AS user, s.index AS streamer, p.index AS product,
+     CASE WHEN $in_stream THEN r.stream_id ELSE '' END AS stream, r.first_at.epochMillis AS at
+WHERE user IS NOT NULL AND streamer IS NOT NULL AND product IS NOT NULL AND stream IS NOT NULL AND at IS NOT NULL
+RETURN collect(user) AS user, collect(streamer) AS streamer, collect(product) AS product,
+       collect(stream) AS stream, collect(at) AS at

@@ -1,5 +1,7 @@
 """Query files: every header says what its text does."""
 
+import re
+
 import pytest
 
 from graph_schema.queries import QueryHeaderError, load_query, parse_query, query_names
@@ -55,3 +57,27 @@ def test_a_return_inside_a_subquery_is_no_column() -> None:
         "MATCH (u:User) CALL (u) { MATCH (u)-->(x) RETURN x } SET u.seen = true",
     )
     assert query.columns == ()
+
+
+def lists_side_by_side(name: str) -> list[str]:
+    """What a query collects in a clause beside something else."""
+    return [
+        found
+        for clause in re.split(r"\b(?:WITH|RETURN)\b", load_query(name).text)
+        if len(collected := re.findall(r"\bcollect\((?:DISTINCT )?(.*?)\) AS", clause)) > 1
+        for found in collected
+    ]
+
+
+# Its two lists are of different users.
+INDEPENDENT = {"serving/settled_users"}
+
+
+@pytest.mark.parametrize("name", sorted(set(query_names()) - INDEPENDENT))
+def test_lists_side_by_side_are_of_whole_rows(name: str) -> None:
+    """A node that is deleted meanwhile has no properties, and `collect` leaves out what is null.
+
+    So what lies in one row is named first, and rows that lack a part are left out.
+    """
+    for collected in lists_side_by_side(name):
+        assert "." not in collected, f"{name} collects {collected}: name it, and filter by IS NOT NULL"
