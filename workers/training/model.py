@@ -128,6 +128,9 @@ def spectral_start(
     sigma = squares.clamp(min=MIN_SINGULAR_VALUE**2).sqrt()
     along_users = images @ directions / sigma.sqrt()
     along_products = basis @ directions * sigma.sqrt()
+    # A singular vector's sign is left open, and rounding may turn it.
+    signs = along_products.gather(0, along_products.abs().argmax(dim=0, keepdim=True)).sign()
+    along_users, along_products = along_users * signs, along_products * signs
     users_square = processes.total(along_users.square().sum(dim=1).sum()) / num_users
     products_square = along_products.square().sum(dim=1).mean()
     users[:, :rank] += along_users * (std / users_square.sqrt())
