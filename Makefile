@@ -46,5 +46,5 @@ test: sync ## every test, on a real stack of its own
 	$(RUN) pytest $(TEST_PROCESSES) $(ARGS)
 
 bench: sync ## the quick benchmarks, one after the other, and their tests
-	for name in ingest serving training model foldin export publish influence; do $(RUN) bench.$$name --quick --json bench/out/$$name.json || exit 1; done
+	for name in ingest serving training model foldin export publish collecting influence; do $(RUN) bench.$$name --quick --json bench/out/$$name.json || exit 1; done
 	$(RUN) pytest -m bench

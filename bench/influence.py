@@ -5,7 +5,8 @@ ingested, which is faster by far and gives the same graph: 200,000 users, 2,000 
 and 5 million relationships of eleven days, or a tenth of each with --quick. Milliseconds are of requests one
 after the other, when each was made before and the plan is compiled. `over_naive` is the time of the naive
 statement over that of ours, both at the driver; of an estimate, which has many statements, over that of the
-request. Both must give the same answer: where they do not, the benchmark ends.
+request. Both must give the same answer: where they do not, the benchmark gives the figures that it has by
+then, and ends.
 """
 
 import tempfile
@@ -21,8 +22,9 @@ import neo4j
 from rich.console import Console
 
 from bench.influence_asks import FULL, QUICK, Ask, Sizes, asks_of, percentile
-from bench.influence_naive import NAIVE, check_same, rows_of
+from bench.influence_naive import check_same, naive_of
 from bench.influence_plans import ESTIMATES, plan_of, statement_of, statement_parameters
+from bench.influence_rows import rows_of
 from bench.load import Target
 from bench.market_graph import import_market
 from bench.market_rows import MarketRows, market_rows
@@ -78,11 +80,11 @@ def measured(target: Target, driver: neo4j.Driver, name: str, asks: list[Ask]) -
     for ask, answer in list(zip(asks, answers, strict=True))[::every]:
         if sum(naive_s) > LONG_S:
             break
-        found, naive_took = timed(NAIVE[route], driver, ask)
-        check_same(route, ask, answer["rows"], found)
+        found, naive_took = timed(naive_of(name), driver, ask)
+        check_same(name, ask, answer["rows"], found)
         naive_s.append(naive_took)
         if name not in ESTIMATES:
-            parameters = statement_parameters(statement_of(name), ask)
+            parameters = statement_parameters(name, statement_of(name), ask)
             ours_s.append(timed(rows_of, driver, load_query(statement_of(name)).text, parameters)[1])
     return {
         "p50_ms": median(seconds) * 1000,
@@ -105,8 +107,8 @@ def timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, f
     return found, seconds
 
 
-def run(sizes: Sizes, data_dir: Path) -> dict[str, dict[str, Any]]:
-    """All figures, on a stack in `data_dir`."""
+def run(sizes: Sizes, data_dir: Path, figures: dict[str, dict[str, Any]]) -> None:
+    """Measure on a stack in `data_dir`, and keep each query's figures in `figures` as they come."""
     market = market_rows(
         Market(
             num_users=sizes.num_users,
@@ -116,7 +118,7 @@ def run(sizes: Sizes, data_dir: Path) -> dict[str, dict[str, Any]]:
         ),
         users_each=sizes.users_each,
     )
-    asks = asks_of(market, sizes)
+    num_attributed = min(sizes.num_attributed, len(market.whole["BOUGHT"]["at"]))
     started = time.perf_counter()
     import_market(market, data_dir)
     settings = Settings(
@@ -128,14 +130,11 @@ def run(sizes: Sizes, data_dir: Path) -> dict[str, dict[str, Any]]:
             driver.execute_query("CALL db.awaitIndexes($timeout_s)", timeout_s=INDEX_TIMEOUT_S)
             _tell(driver, market, time.perf_counter() - started)
             with serving(stack.settings, make_key(stack.settings, Scope.ADMIN)) as (target, _):
-                figures = {}
-                for name, of_query in asks.items():
-                    figures[name] = measured(target, driver, name, of_query)
+                for name, asks in asks_of(market, sizes).items():
+                    figures[name] = measured(target, driver, name, asks)
+                    if name.startswith("attribution"):
+                        figures[name]["purchases/s"] = num_attributed / figures[name]["p50_ms"] * 1000
                     print(f"{name}: p95 {figures[name]['p95_ms']:.1f} ms", flush=True)
-    for name in ("attribution", "attribution by last touch"):
-        per_s = min(sizes.num_attributed, len(market.whole["BOUGHT"]["at"])) / figures[name]["p50_ms"] * 1000
-        figures[name]["purchases/s"] = per_s
-    return figures
 
 
 def _tell(driver: neo4j.Driver, market: MarketRows, seconds: float) -> None:
@@ -147,16 +146,27 @@ def _tell(driver: neo4j.Driver, market: MarketRows, seconds: float) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; where a query ends the benchmark, print those before it."""
     chosen = parser(__doc__).parse_args()
-    with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
-        figures = run(QUICK if chosen.quick else FULL, Path(folder))
-    plans = {name: of_query.pop("plan") for name, of_query in figures.items()}
-    show("Influence queries over HTTP", figures, rows_are_objects=True)
-    for name, plan in plans.items():
-        Console().print(f"[bold]{name}[/bold]: {plan}", highlight=False)
-    with_plans: dict[str, Json] = {name: {**figures[name], "plan": plans[name]} for name in figures}
-    write_json(with_plans, chosen.json)
+    figures: dict[str, dict[str, Any]] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
+            run(QUICK if chosen.quick else FULL, Path(folder), figures)
+    finally:
+        give(figures, chosen.json)
+
+
+def give(figures: dict[str, dict[str, Any]], path: Path | None) -> None:
+    """Print the figures of each query and its plan, and write them to the file if there is one."""
+    numbers = {
+        name: {key: value for key, value in of_query.items() if key != "plan"}
+        for name, of_query in figures.items()
+    }
+    show("Influence queries over HTTP", numbers, rows_are_objects=True)
+    for name, of_query in figures.items():
+        Console().print(f"[bold]{name}[/bold]: {of_query['plan']}", highlight=False)
+    with_plans: dict[str, Json] = dict(figures)
+    write_json(with_plans, path)
 
 
 if __name__ == "__main__":

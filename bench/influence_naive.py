@@ -8,17 +8,19 @@ from typing import Any
 import neo4j
 import numpy as np
 
+from bench import influence_audience as audience
 from bench import influence_statements as statements
 from bench.influence_asks import Ask
+from bench.influence_paper import paper
 from bench.influence_plans import fetched_since
+from bench.influence_rows import Rows, columns_of, plain, rows_of
+from bench.influence_seeds import seeds
 from graph_schema.events import epoch_ms
-from lsec.api.dependencies import FIRST_MOMENT, LAST_MOMENT
 from lsec.api.tables import duration_of
 from lsec.influence.exposure import Windows, compared_users
 from lsec.influence.rows import Purchases, Touches, TouchKind
 from lsec.influence.streamer_lift import streamer_lift
 
-Rows = list[dict[str, Any]]
 TOLERANCE = 1e-6
 KINDS = {
     "follows": TouchKind.FOLLOW,
@@ -26,14 +28,6 @@ KINDS = {
     "viewed": TouchKind.VIEW,
     "engaged": TouchKind.ENGAGE,
 }
-
-
-def plain(statement: str, driver: neo4j.Driver, ask: Ask) -> Rows:
-    """The rows of a statement for a request."""
-    known = {"since": FIRST_MOMENT, "until": LAST_MOMENT, "category": "", "limit": 20} | ask
-    for name in {"since", "until"} & ask.keys():
-        known[name] = datetime.fromisoformat(ask[name])
-    return rows_of(driver, statement, known)
 
 
 def last_touch(driver: neo4j.Driver, ask: Ask) -> Rows:
@@ -94,18 +88,6 @@ def categories(driver: neo4j.Driver) -> Any:
     return np.array([ids.index(each["category"]) for each in found])
 
 
-def rows_of(driver: neo4j.Driver, statement: str, parameters: dict[str, Any]) -> Rows:
-    """The rows of a statement, with those of its parameters that it has."""
-    used = {name: value for name, value in parameters.items() if f"${name}" in statement}
-    with driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
-        return [record.data() for record in session.run(statement, used)]
-
-
-def columns_of(rows: Rows) -> dict[str, Any]:
-    """The rows' columns."""
-    return {name: np.array([row[name] for row in rows], dtype=np.int64) for name in rows[0]}
-
-
 NAIVE: dict[str, Callable[[neo4j.Driver, Ask], Rows]] = {
     "leaderboard": partial(plain, statements.LEADERBOARD),
     "spread": partial(plain, statements.SPREAD),
@@ -115,13 +97,24 @@ NAIVE: dict[str, Callable[[neo4j.Driver, Ask], Rows]] = {
     "paths": partial(plain, statements.PATHS),
     "attribution": last_touch,
     "lift": lift,
+    "audience overlap": partial(plain, audience.OVERLAP),
+    "audience nearest": partial(plain, audience.NEAREST),
+    "audience buyers": partial(plain, audience.BUYERS),
+    "audience at risk": audience.at_risk,
+    "seeds": seeds,
+    "paper": paper,
 }
-"""By route."""
+"""By query, or by the route of all its queries."""
 
 
-def check_same(route: str, ask: Ask, rows: Rows, naive: Rows) -> None:
-    """SystemExit unless a request's rows are those of the naive statement."""
-    match route:
+def naive_of(name: str) -> Callable[[neo4j.Driver, Ask], Rows]:
+    """What answers a query as it is written first."""
+    return NAIVE.get(name) or NAIVE[name.partition(" ")[0]]
+
+
+def check_same(name: str, ask: Ask, rows: Rows, naive: Rows) -> None:
+    """SystemExit, which names the query, unless a request's rows are those of the naive statement."""
+    match name.partition(" ")[0]:
         case "attribution":
             held = {row["streamer_id"]: row["purchases"] for row in naive}
             rows = [row for row in rows if row["model"] == "last_touch" and row["streamer_id"] is not None]
@@ -135,13 +128,17 @@ def check_same(route: str, ask: Ask, rows: Rows, naive: Rows) -> None:
             # Which of the products in common stands for them is left open.
             ours, theirs = (sorted(map(_path, each), key=str) for each in (rows, naive))
             pairs = [(len(ours), len(theirs)), *zip(ours, theirs, strict=False)]
+        case "seeds":
+            # Of streamers who add as much, any may be chosen.
+            both = zip(rows, naive, strict=False)
+            pairs = [(len(rows), len(naive)), *((a[name], b[name]) for a, b in both for name in b)]
         case _:
             both = zip(rows, naive, strict=False)
             pairs = [(len(rows), len(naive)), *((a[name], b[name]) for a, b in both for name in a)]
     for one, other in pairs:
         is_near = isinstance(one, float) and other is not None and abs(one - other) <= TOLERANCE
         if one != other and not is_near:
-            raise SystemExit(f"{route} of {ask}: {one!r}, and {other!r} as first written")
+            raise SystemExit(f"{name}, asked {ask}: {one!r}, and {other!r} as first written")
 
 
 def _path(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -16,14 +16,29 @@ from lsec.api.tables import duration_of
 
 BY_USER = tuple(f"touches/{name}" for name in ("purchases", "follows", "watched", "viewed", "engaged"))
 ALL_TOUCHES = (*BY_USER[:3], "touches/viewed_with", BY_USER[4])
-ESTIMATES = {"attribution": ALL_TOUCHES, "attribution by last touch": BY_USER, "lift": BY_USER}
-"""The statements that fetch an estimate's rows, a part at a time; other queries have one of their name."""
+STREAMERS = "touches/streamers"
+ESTIMATES = {
+    "attribution": ALL_TOUCHES,
+    "attribution by last touch": BY_USER,
+    "lift": BY_USER,
+    "audience overlap": (STREAMERS, "audience/members"),
+    "audience nearest": (STREAMERS, "audience/watchers"),
+    "audience buyers": (STREAMERS, "audience/purchases"),
+    "audience at risk": (STREAMERS, "audience/watching"),
+    "seeds": (STREAMERS, "seeds/product", "audience/followers", "touches/watched", "seeds/streams"),
+    "paper": ("audience/followers", "paper/purchases", "paper/sells", "paper/products"),
+}
+"""The statements that fetch an estimate's rows, many a part at a time; others have one of their name."""
 PLAIN = {
     *("ProduceResults", "Projection", "Argument", "Apply", "Filter", "CacheProperties", "EagerAggregation"),
     *("Distinct", "Union", "SelectOrSemiApply", "SemiApply", "LetSemiApply", "Limit", "Optional", "Unwind"),
 }
 """Operators that say nothing of how a query finds its way."""
 DEFAULTS: dict[str, Any] = {
+    "since": FIRST_MOMENT,
+    "until": LAST_MOMENT,
+    "start": 0,
+    "stop": USERS_AT_ONCE,
     "category": "",
     "min_buyers": 1,
     "min_purchases": 0,
@@ -45,16 +60,23 @@ class Plan:
 
 
 def plan_of(driver: neo4j.Driver, name: str, ask: Ask) -> Plan:
-    """The plan of a request, profiled; of an estimate's rows a part is fetched, and its work scaled up."""
+    """The plan of a request, profiled; of rows that come by parts one is fetched, and its work scaled up."""
     hits = 0
     operators: Counter[str] = Counter()
-    for statement in ESTIMATES.get(name, (statement_of(name),)):
-        found = list(operators_of(profile(driver, statement, statement_parameters(statement, ask))))
-        num_parts = _num_parts(driver, statement) if name in ESTIMATES else 1
-        hits += num_parts * sum(each["args"].get("DbHits", 0) for each in found)
+    for statement, asked in _fetches(name, ask):
+        found = list(operators_of(profile(driver, statement, statement_parameters(name, statement, asked))))
+        hits += _num_parts(driver, statement) * sum(each["args"].get("DbHits", 0) for each in found)
         operators.update(each["operatorType"].partition("@")[0] for each in found)
     shown = {name: num for name, num in operators.items() if name not in PLAIN}
     return Plan(hits, ", ".join(f"{num} {name}" if num > 1 else name for name, num in shown.items()))
+
+
+def _fetches(name: str, ask: Ask) -> Iterator[tuple[str, Ask]]:
+    """The statements of a request, each with what it asks: members are those of one streamer at a time."""
+    for statement in ESTIMATES.get(name, (statement_of(name),)):
+        yield statement, ask
+        if statement == "audience/members":
+            yield statement, ask | {"streamer_id": ask["other_id"]}
 
 
 def statement_of(name: str) -> str:
@@ -77,17 +99,27 @@ def operators_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
 
 
-def statement_parameters(statement: str, ask: Ask) -> dict[str, Any]:
-    """The parameters of a statement for a request, and for the first part of an estimate's rows."""
-    known = {"since": FIRST_MOMENT, "until": LAST_MOMENT, "start": 0, "stop": USERS_AT_ONCE} | DEFAULTS | ask
-    for name in {"since", "until"} & ask.keys():
-        known[name] = datetime.fromisoformat(ask[name])
-    if statement.startswith("touches/"):
-        known["since"] = fetched_since(statement, ask)
-        known["in_shop"] = "known" in ask
+def statement_parameters(name: str, statement: str, ask: Ask) -> dict[str, Any]:
+    """The parameters of a query's statement for a request, and for the first part of an estimate's rows."""
+    known: dict[str, Any] = DEFAULTS | ask
+    for moment in {"since", "until"} & ask.keys():
+        known[moment] = datetime.fromisoformat(ask[moment])
+    match name.partition(" ")[0]:
+        case "attribution" | "lift":
+            known["since"] = fetched_since(statement, ask)
+            known["in_shop"] = "known" in ask
+        case "audience":
+            known |= {"first": ask["streamer_id"], "second": ask.get("other_id")}
+        case "seeds":
+            known["in_stream"] = True
+        case "paper" if statement != "paper/purchases":
+            known["until"] = known["since"]
+    if statement == "audience/watching":
+        known["followed_until"] = known["since"]
+        known["since"] -= known["until"] - known["since"]
     if statement == "touches/viewed_with":
         known["stop"] = STREAMERS_AT_ONCE
-    return {name: known[name] for name in load_query(statement).parameters}
+    return {each: known[each] for each in load_query(statement).parameters}
 
 
 def fetched_since(statement: str, ask: Ask) -> datetime:
@@ -100,6 +132,9 @@ def fetched_since(statement: str, ask: Ask) -> datetime:
 
 
 def _num_parts(driver: neo4j.Driver, statement: str) -> int:
+    """How many parts a statement's rows come in: one, unless they are of a range."""
+    if "start" not in load_query(statement).parameters:
+        return 1
     is_by_streamer = statement == "touches/viewed_with"
     label, at_once = ("Streamer", STREAMERS_AT_ONCE) if is_by_streamer else ("User", USERS_AT_ONCE)
     found, _, _ = driver.execute_query(

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KEYS = {"leaderboard", "spread", "product-streamers", "funnel", "influencers", "paths", "attribution", "lift"}
+KEYS = {
+    *("leaderboard", "spread", "product-streamers", "funnel", "influencers", "paths", "attribution", "lift"),
+    *("audience overlap", "audience nearest", "audience buyers", "audience at risk", "seeds", "paper"),
+}
 
 
 @pytest.mark.bench
