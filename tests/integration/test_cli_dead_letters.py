@@ -76,11 +76,14 @@ def test_replaying_by_filter_or_by_ids_says_what_was_refused(
     assert json.loads(done.stdout) == {"replayed": 1, "refused": [], "open": 0}
 
 
-def test_purging_must_say_what(lsec: Cli, letters: list[str]) -> None:
+def test_purging_must_say_what_and_goes_on_past_what_is_refused(lsec: Cli, letters: list[str]) -> None:
     assert lsec("dead-letters", "purge").exit_code == 2
     assert lsec("dead-letters", "purge", "--state", "replayed").stdout == "0 dead letters purged.\n"
-    assert json.loads(lsec("dead-letters", "purge", letters[0], "--json").stdout) == {"purged": 1}
-    assert json.loads(lsec("dead-letters", "purge", "--all", "--json").stdout) == {"purged": 1}
+    purged = lsec("dead-letters", "purge", "dl_none", letters[0])
+    assert (purged.exit_code, purged.stdout) == (1, "1 dead letters purged.\n")
+    assert "dl_none: " in purged.stderr
+    done = lsec("dead-letters", "purge", "--all", "--json")
+    assert json.loads(done.stdout) == {"purged": 1, "refused": []}
     assert json.loads(lsec("dead-letters", "list", "--json").stdout)["dead_letters"] == []
 
 

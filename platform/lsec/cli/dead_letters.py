@@ -168,10 +168,7 @@ def replay(
         print_json(done)
     else:
         out.print(f"{done.replayed:,} dead letters replayed; {done.open:,} are open.")
-        for each in done.refused:
-            err.print(f"  {each.id}: {each.reason}", markup=False, soft_wrap=True)
-    if done.refused:
-        raise typer.Exit(1)
+    _end_with(done.refused, is_told=not as_json)
 
 
 @app.command(
@@ -193,17 +190,28 @@ def purge(
     """Drop dead letters for ever. The events of open ones are gone with them, and may be sent anew."""
     chosen = (state, shard, event_id, before)
     _require_one_way(letters, everything, is_filtered=chosen != (None, None, None, None))
+    refused: list[Refusal] = []
     with connect(url, key) as client:
         if letters:
-            num = sum(client.purge_dead_letter(letter).purged for letter in letters)
+            refused = _refused(letters, client.purge_dead_letter)
+            num = len(letters) - len(refused)
         else:
             num = client.purge_dead_letters(
                 state=state, shard=shard, event_id=event_id, before=in_utc(before), everything=everything
             ).purged
     if as_json:
-        print_json({"purged": num})
+        print_json({"purged": num, "refused": refused})
     else:
         out.print(f"{num:,} dead letters purged.")
+    _end_with(refused, is_told=not as_json)
+
+
+def _end_with(refused: list[Refusal], *, is_told: bool) -> None:
+    """End with 1 if any was refused, and tell which and why."""
+    for each in refused if is_told else ():
+        err.print(f"  {each.id}: {each.reason}", markup=False, soft_wrap=True)
+    if refused:
+        raise typer.Exit(1)
 
 
 def _require_one_way(letters: list[str] | None, everything: bool, *, is_filtered: bool) -> None:
@@ -213,15 +221,21 @@ def _require_one_way(letters: list[str] | None, everything: bool, *, is_filtered
 
 
 def _replay_each(client: Client, letters: list[str]) -> Replay:
+    refused = _refused(letters, client.replay_dead_letter)
+    return Replay(replayed=len(letters) - len(refused), refused=refused, open=client.lag().dead_letters)
+
+
+def _refused(letters: list[str], ask: Callable[[str], object]) -> list[Refusal]:
+    """Those of the letters that the API refuses, as gone or not to be touched now; the others go on."""
     refused = []
     for letter in letters:
         try:
-            client.replay_dead_letter(letter)
+            ask(letter)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
             refused.append(Refusal(id=letter, reason=str(error)))
-    return Replay(replayed=len(letters) - len(refused), refused=refused, open=client.lag().dead_letters)
+    return refused
 
 
 def _replay_all(client: Client, replay_some: Callable[..., Replay]) -> Replay:

@@ -35,6 +35,7 @@ MAX_WAITED_FOR = 8
 MAX_LOADING = 64
 """While so many are being made, no further one is begun."""
 RETRY_S = 1.0
+HEARD_PER_TURN = 2_000
 
 log = logging.getLogger(__name__)
 
@@ -264,18 +265,22 @@ class Shoppers:
 
     async def _look_through(self, shelf: Shelf, artifact: Artifact) -> None:
         """Read for whom the slate is enough; whoever changes from now on is heard of."""
-        since = since_ms(artifact)
-        heard = {user_id: each for user_id, each in self._heard_of.items() if each.at_ms >= since}
+        await self._forget_before(since_ms(artifact))
         async for clean, tastes in settled_users(self._graph, artifact):
             if self._shelf is not shelf:
                 return
             self._is_clean[clean] = True
-            heard |= dict.fromkeys(tastes, Heard(int(time.time() * 1000), has_new_taste=True))
-        # What was heard of while the graph was read goes before it.
-        self._heard_of = heard | {
-            user_id: each for user_id, each in self._heard_of.items() if each.at_ms >= since
-        }
+            self._heard_of |= dict.fromkeys(tastes, Heard(int(time.time() * 1000), has_new_taste=True))
         log.info("%d users are as %s knows them", self._is_clean.sum(), artifact.manifest.release_id)
+
+    async def _forget_before(self, moment_ms: int) -> None:
+        """Forget who was last heard of before then; a part at a time, for requests are answered between."""
+        heard_of = list(self._heard_of.items())
+        for start in range(0, len(heard_of), HEARD_PER_TURN):
+            for user_id, heard in heard_of[start : start + HEARD_PER_TURN]:
+                if heard.at_ms < moment_ms and self._heard_of[user_id] is heard:
+                    del self._heard_of[user_id]
+            await asyncio.sleep(0)
 
 
 def of_release(user_id: str, shelf: Shelf) -> Known:
