@@ -6,11 +6,11 @@
 MATCH (p:Product)
 WHERE p.index >= $start AND p.index < $stop
 WITH p.id AS id,
-  COLLECT { MATCH (p)-[:IN]->(c:Category) WITH c.id AS category WHERE category IS NOT NULL RETURN category } AS of,
+  COLLECT { MATCH (p)-[:IN]->(c:Category) WITH c.id AS category WHERE category IS NOT NULL RETURN category } AS held_by,
   COLLECT { MATCH (s:Streamer)-[:SELLS]->(p) WITH s.id AS seller WHERE seller IS NOT NULL RETURN seller } AS sold_by,
   coalesce(p.expires_at.epochMillis, -1) AS expires_ms,
   CASE WHEN coalesce(p.hidden, false) THEN 1 ELSE 0 END
     + CASE WHEN coalesce(p.in_stock, true) THEN 0 ELSE 2 END AS fault
 WHERE id IS NOT NULL
-RETURN collect(id) AS ids, collect(fault) AS faults, collect(expires_ms) AS expires_ms, collect(of) AS categories,
+RETURN collect(id) AS ids, collect(fault) AS faults, collect(expires_ms) AS expires_ms, collect(held_by) AS categories,
   collect(sold_by) AS sellers
