@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def old_release(number: int, market: Market) -> Artifact:
 @contextlib.contextmanager
 def collecting(driver: neo4j.Driver, release_id: str) -> Iterator[list[float]]:
     """Collect a release beside the block, until it is gone or the block ends; the seconds that it took."""
-    is_over, seconds = threading.Event(), []
+    is_over = threading.Event()
+    seconds: list[float] = []
 
     def check() -> None:
         if is_over.is_set():
@@ -80,16 +82,17 @@ def collecting(driver: neo4j.Driver, release_id: str) -> Iterator[list[float]]:
     def collect() -> None:
         started = time.perf_counter()
         with contextlib.suppress(Stopped):
-            collect_release(driver, release_id, check=check, pause=True)
+            if not collect_release(driver, release_id, check=check, pause=True):
+                raise SystemExit(f"{release_id} is shown, and so not collected.")
         seconds.append(time.perf_counter() - started)
 
-    thread = threading.Thread(target=collect)
-    thread.start()
-    try:
-        yield seconds
-    finally:
-        is_over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(collect)
+        try:
+            yield seconds
+        finally:
+            is_over.set()
+            done.result()
 
 
 def measure(target: Target, driver: neo4j.Driver, sizes: Sizes) -> dict[str, dict[str, float]]:

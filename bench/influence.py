@@ -153,7 +153,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="lsec-bench-") as folder:
             run(QUICK if chosen.quick else FULL, Path(folder), figures)
     finally:
-        give(figures, chosen.json)
+        if figures:
+            give(figures, chosen.json)
 
 
 def give(figures: dict[str, dict[str, Any]], path: Path | None) -> None:

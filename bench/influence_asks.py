@@ -132,9 +132,10 @@ def _two_streamers(rows: Ints, num: int, rng: np.random.Generator) -> list[Ask]:
     ]
 
 
-def _watched(market: MarketRows, num_days: int = 0) -> Ints:
+def _watched(market: MarketRows, num_days: int | None = None) -> Ints:
     """The streamers who were watched, each once for a user and a stream, on the last days or on all."""
-    return np.concatenate([day["WATCHED"]["streamer"] for day in market.days[-num_days:]])
+    days = market.days if num_days is None else market.days[-num_days:]
+    return np.concatenate([day["WATCHED"]["streamer"] for day in days])
 
 
 def _last_days(market: MarketRows, num: int) -> Ask:
