@@ -79,11 +79,13 @@ def test_replaying_by_filter_or_by_ids_says_what_was_refused(
 def test_purging_must_say_what_and_goes_on_past_what_is_refused(lsec: Cli, letters: list[str]) -> None:
     assert lsec("dead-letters", "purge").exit_code == 2
     assert lsec("dead-letters", "purge", "--state", "replayed").stdout == "0 dead letters purged.\n"
-    purged = lsec("dead-letters", "purge", "dl_none", letters[0])
-    assert (purged.exit_code, purged.stdout) == (1, "1 dead letters purged.\n")
-    assert "dl_none: " in purged.stderr
-    done = lsec("dead-letters", "purge", "--all", "--json")
-    assert json.loads(done.stdout) == {"purged": 1, "refused": []}
+    purged = lsec("dead-letters", "purge", "dl_none", letters[0], letters[0], "--json")
+    told = json.loads(purged.stdout)
+    assert (purged.exit_code, told["purged"], told["refused"][0]["id"]) == (1, 1, "dl_none")
+    again = lsec("dead-letters", "purge", letters[0])
+    assert (again.exit_code, again.stdout) == (1, "0 dead letters purged.\n")
+    assert letters[0] in again.stderr
+    assert json.loads(lsec("dead-letters", "purge", "--all", "--json").stdout) == {"purged": 1}
     assert json.loads(lsec("dead-letters", "list", "--json").stdout)["dead_letters"] == []
 
 

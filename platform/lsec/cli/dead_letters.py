@@ -187,20 +187,24 @@ def purge(
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
-    """Drop dead letters for ever. The events of open ones are gone with them, and may be sent anew."""
+    """Drop dead letters for ever. The events of open ones are gone with them, and may be sent anew.
+
+    Of letters that are named, one that is refused stays, the others go, and the command ends with 1.
+    """
     chosen = (state, shard, event_id, before)
     _require_one_way(letters, everything, is_filtered=chosen != (None, None, None, None))
     refused: list[Refusal] = []
     with connect(url, key) as client:
         if letters:
-            refused = _refused(letters, client.purge_dead_letter)
-            num = len(letters) - len(refused)
+            named = list(dict.fromkeys(letters))
+            refused = _refused(named, client.purge_dead_letter)
+            num = len(named) - len(refused)
         else:
             num = client.purge_dead_letters(
                 state=state, shard=shard, event_id=event_id, before=in_utc(before), everything=everything
             ).purged
     if as_json:
-        print_json({"purged": num, "refused": refused})
+        print_json({"purged": num, "refused": refused} if letters else {"purged": num})
     else:
         out.print(f"{num:,} dead letters purged.")
     _end_with(refused, is_told=not as_json)

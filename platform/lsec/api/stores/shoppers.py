@@ -36,6 +36,7 @@ MAX_LOADING = 64
 """While so many are being made, no further one is begun."""
 RETRY_S = 1.0
 HEARD_PER_TURN = 2_000
+"""After so many users requests have their turn."""
 
 log = logging.getLogger(__name__)
 
@@ -275,10 +276,10 @@ class Shoppers:
 
     async def _forget_before(self, moment_ms: int) -> None:
         """Forget who was last heard of before then; a part at a time, for requests are answered between."""
-        heard_of = list(self._heard_of.items())
-        for start in range(0, len(heard_of), HEARD_PER_TURN):
-            for user_id, heard in heard_of[start : start + HEARD_PER_TURN]:
-                if heard.at_ms < moment_ms and self._heard_of[user_id] is heard:
+        user_ids = list(self._heard_of)
+        for start in range(0, len(user_ids), HEARD_PER_TURN):
+            for user_id in user_ids[start : start + HEARD_PER_TURN]:
+                if self._heard_of[user_id].at_ms < moment_ms:
                     del self._heard_of[user_id]
             await asyncio.sleep(0)
 
