@@ -10,10 +10,9 @@ import contextlib
 import random
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from workers.collect import collect_release
 from workers.graph import open_driver
 from workers.migrate import migrate
 from workers.publish import flip, publish
+from workers.releases import OutOfTime, until
 
 READS_PER_S = 200.0
 ONE_IN = 10
@@ -56,10 +56,6 @@ FULL = Sizes(Market(users=100_000, products=20_000, streamers=2_000), num_rounds
 QUICK = Sizes(Market(users=10_000, products=2_000, streamers=200), num_rounds=2, seconds=2)
 
 
-class Stopped(Exception):
-    """The round is over."""
-
-
 def old_release(number: int, market: Market) -> Artifact:
     """A release of random slates and vectors of the market's users and products."""
     arrays = random_arrays(market.users, market.products)
@@ -69,54 +65,54 @@ def old_release(number: int, market: Market) -> Artifact:
     return artifact_in_memory(arrays, release_id=f"rel_old{number}")
 
 
-@contextlib.contextmanager
-def collecting(driver: neo4j.Driver, release_id: str) -> Iterator[list[float]]:
-    """Collect a release beside the block, until it is gone or the block ends; the seconds that it took."""
-    is_over = threading.Event()
-    seconds: list[float] = []
-
-    def check() -> None:
-        if is_over.is_set():
-            raise Stopped
-
-    def collect() -> None:
-        started = time.perf_counter()
-        with contextlib.suppress(Stopped):
-            if not collect_release(driver, release_id, check=check, pause=True):
-                raise SystemExit(f"{release_id} is shown, and so not collected.")
-        seconds.append(time.perf_counter() - started)
-
-    with ThreadPoolExecutor(1) as threads:
-        done = threads.submit(collect)
-        try:
-            yield seconds
-        finally:
-            is_over.set()
-            done.result()
+def collect_for(driver: neo4j.Driver, release_id: str, seconds: float) -> float:
+    """Collect a release until it is gone or the time is over; the seconds that it took."""
+    started = time.perf_counter()
+    with contextlib.suppress(OutOfTime):
+        if not collect_release(driver, release_id, check=until(seconds), pause=True):
+            raise SystemExit(f"{release_id} is shown, and so not collected.")
+    return time.perf_counter() - started
 
 
-def measure(target: Target, driver: neo4j.Driver, sizes: Sizes) -> dict[str, dict[str, float]]:
-    """Medians over the rounds, after one that warms up."""
+def requests_of(target: Target, num_users: int) -> list[bytes]:
+    """What is asked, of users drawn at random."""
     draw = random.Random(0)
-    requests = [
+    return [
         get_request(
-            f"/v1/users/u{draw.randrange(sizes.market.users)}/recommendations"
+            f"/v1/users/u{draw.randrange(num_users)}/recommendations"
             + ("" if number % ONE_IN else "?explain=true"),
             target.secret,
         )
         for number in range(NUM_REQUESTS)
     ]
 
-    def read() -> Latencies:
-        return open_loop(target.settings.api_port, requests, seconds=sizes.seconds, per_second=READS_PER_S)
+
+def measure(target: Target, driver: neo4j.Driver, sizes: Sizes) -> dict[str, dict[str, float]]:
+    """Medians over the rounds, after one that warms up."""
+    requests = requests_of(target, sizes.market.users)
+
+    def read(beside: Callable[[], None] = lambda: None) -> Latencies:
+        return open_loop(
+            target.settings.api_port,
+            requests,
+            seconds=sizes.seconds,
+            per_second=READS_PER_S,
+            beside=beside,
+        )
+
+    collected: list[Future[float]] = []
+
+    def collect() -> None:
+        release_id = f"rel_old{len(collected)}"
+        collected.append(threads.submit(collect_for, driver, release_id, sizes.seconds))
 
     read()
-    quiet, beside, shares = [], [], []
-    for number in range(sizes.num_rounds):
-        quiet.append(read())
-        with collecting(driver, f"rel_old{number}") as seconds:
-            beside.append(read())
-        shares.append(min(1.0, seconds[0] / sizes.seconds))
+    quiet, beside = [], []
+    with ThreadPoolExecutor(1) as threads:
+        for _ in range(sizes.num_rounds):
+            quiet.append(read())
+            beside.append(read(collect))
+            collected[-1].result()
     figures = {
         name: {
             f"p{percentile}_ms": statistics.median(each.ms(percentile) for each in rounds)
@@ -125,7 +121,9 @@ def measure(target: Target, driver: neo4j.Driver, sizes: Sizes) -> dict[str, dic
         for name, rounds in (("quiet", quiet), ("collecting", beside))
     }
     figures["collecting"]["refused"] = sum(each.num_refused for each in beside)
-    figures["collecting"]["share_of_time"] = statistics.mean(shares)
+    figures["collecting"]["share_of_time"] = statistics.mean(
+        min(1.0, each.result() / sizes.seconds) for each in collected
+    )
     figures["collecting"]["p99_over_quiet"] = statistics.median(
         one.ms(99) / other.ms(99) for one, other in zip(beside, quiet, strict=True)
     )

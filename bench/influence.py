@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import neo4j
 from rich.console import Console
 
-from bench.influence_asks import FULL, QUICK, Ask, Sizes, asks_of, percentile
+from bench.influence_asks import FULL, QUICK, Ask, Sizes, asks_of, percentile, route_of
 from bench.influence_naive import check_same, naive_of
 from bench.influence_plans import ESTIMATES, plan_of, statement_of, statement_parameters
 from bench.influence_rows import rows_of
@@ -70,10 +70,9 @@ def ask_all(target: Target, route: str, asks: list[Ask]) -> tuple[list[float], l
 
 def measured(target: Target, driver: neo4j.Driver, name: str, asks: list[Ask]) -> dict[str, Any]:
     """The figures of one query, and its plan in words. SystemExit if the naive answer is another."""
-    route = name.partition(" ")[0]
     # First, as a plan that is made for the first time takes seconds, and requests have a limit.
     plan = plan_of(driver, name, asks[0])
-    seconds, answers = ask_all(target, route, asks)
+    seconds, answers = ask_all(target, route_of(name), asks)
     every = max(1, len(asks) // NUM_NAIVE)
     ours_s: list[float] = []
     naive_s: list[float] = []

@@ -78,6 +78,11 @@ def asks_of(market: MarketRows, sizes: Sizes) -> dict[str, list[Ask]]:
     }
 
 
+def route_of(name: str) -> str:
+    """The route of a query: the first word of its name."""
+    return name.partition(" ")[0]
+
+
 def _chosen(rows: Ints, num: int, rng: np.random.Generator) -> list[int]:
     """Half of them those that come most often, half by lot."""
     counts = np.bincount(rows)

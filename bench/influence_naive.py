@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import influence_audience as audience
 from bench import influence_statements as statements
-from bench.influence_asks import Ask
+from bench.influence_asks import Ask, route_of
 from bench.influence_paper import paper
 from bench.influence_plans import fetched_since
 from bench.influence_rows import Rows, columns_of, plain, rows_of
@@ -109,12 +109,12 @@ NAIVE: dict[str, Callable[[neo4j.Driver, Ask], Rows]] = {
 
 def naive_of(name: str) -> Callable[[neo4j.Driver, Ask], Rows]:
     """What answers a query as it is written first."""
-    return NAIVE.get(name) or NAIVE[name.partition(" ")[0]]
+    return NAIVE.get(name) or NAIVE[route_of(name)]
 
 
 def check_same(name: str, ask: Ask, rows: Rows, naive: Rows) -> None:
     """SystemExit, which names the query, unless a request's rows are those of the naive statement."""
-    match name.partition(" ")[0]:
+    match route_of(name):
         case "attribution":
             held = {row["streamer_id"]: row["purchases"] for row in naive}
             rows = [row for row in rows if row["model"] == "last_touch" and row["streamer_id"] is not None]

@@ -8,9 +8,10 @@ from typing import Any
 
 import neo4j
 
-from bench.influence_asks import Ask
+from bench.influence_asks import Ask, route_of
+from bench.influence_rows import asked_of
 from graph_schema.queries import load_query
-from lsec.api.dependencies import FIRST_MOMENT, LAST_MOMENT
+from lsec.api.dependencies import FIRST_MOMENT
 from lsec.api.stores.touches import STREAMERS_AT_ONCE, USERS_AT_ONCE
 from lsec.api.tables import duration_of
 
@@ -35,11 +36,8 @@ PLAIN = {
 }
 """Operators that say nothing of how a query finds its way."""
 DEFAULTS: dict[str, Any] = {
-    "since": FIRST_MOMENT,
-    "until": LAST_MOMENT,
     "start": 0,
     "stop": USERS_AT_ONCE,
-    "category": "",
     "min_buyers": 1,
     "min_purchases": 0,
     "min_shared": 1,
@@ -81,7 +79,7 @@ def _fetches(name: str, ask: Ask) -> Iterator[tuple[str, Ask]]:
 
 def statement_of(name: str) -> str:
     """The statement of a query that has one."""
-    return f"influence/{name.partition(' ')[0].replace('-', '_')}"
+    return f"influence/{route_of(name).replace('-', '_')}"
 
 
 def profile(driver: neo4j.Driver, statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -101,10 +99,8 @@ def operators_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def statement_parameters(name: str, statement: str, ask: Ask) -> dict[str, Any]:
     """The parameters of a query's statement for a request, and for the first part of an estimate's rows."""
-    known: dict[str, Any] = DEFAULTS | ask
-    for moment in {"since", "until"} & ask.keys():
-        known[moment] = datetime.fromisoformat(ask[moment])
-    match name.partition(" ")[0]:
+    known = DEFAULTS | asked_of(ask)
+    match route_of(name):
         case "attribution" | "lift":
             known["since"] = fetched_since(statement, ask)
             known["in_shop"] = "known" in ask
@@ -119,7 +115,7 @@ def statement_parameters(name: str, statement: str, ask: Ask) -> dict[str, Any]:
         known["since"] -= known["until"] - known["since"]
     if statement == "touches/viewed_with":
         known["stop"] = STREAMERS_AT_ONCE
-    return {each: known[each] for each in load_query(statement).parameters}
+    return {name: known[name] for name in load_query(statement).parameters}
 
 
 def fetched_since(statement: str, ask: Ask) -> datetime:

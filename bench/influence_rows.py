@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]
 
 def asked_of(ask: Ask) -> dict[str, Any]:
     """What a request asks, with moments in place of their texts and what it leaves out."""
-    known = {"since": FIRST_MOMENT, "until": LAST_MOMENT, "category": "", "limit": 20} | ask
+    known = {"since": FIRST_MOMENT, "until": LAST_MOMENT, "category": ""} | ask
     for name in {"since", "until"} & ask.keys():
         known[name] = datetime.fromisoformat(ask[name])
     return known
@@ -22,7 +22,7 @@ def asked_of(ask: Ask) -> dict[str, Any]:
 
 def plain(statement: str, driver: neo4j.Driver, ask: Ask) -> Rows:
     """The rows of a statement for a request."""
-    return rows_of(driver, statement, asked_of(ask))
+    return rows_of(driver, statement, {"limit": 20} | asked_of(ask))
 
 
 def rows_of(driver: neo4j.Driver, statement: str, parameters: dict[str, Any]) -> Rows:

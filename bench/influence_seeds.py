@@ -32,8 +32,9 @@ RETURN u.index AS user
 
 def seeds(driver: neo4j.Driver, ask: Ask) -> Rows:
     """The streamers chosen for a product, one for each place."""
+    known = asked_of(ask)
     follows, visits, streams, bought = (
-        rows_of(driver, statement, asked_of(ask)) for statement in (LIFT["follows"], VISITS, STREAMS, BUYERS)
+        rows_of(driver, statement, known) for statement in (LIFT["follows"], VISITS, STREAMS, BUYERS)
     )
     buyers = {row["user"] for row in bought}
     reach = {
