@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from neo4j.exceptions import DriverError, Neo4jError
 
@@ -31,14 +30,13 @@ MANY_ROWS = 5_000
 PERSONAL = frozenset({"folded_in", "slate"})
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendations:
+class Recommendations(NamedTuple):
     """A user's products, best first; `degraded` names what was away when they were chosen."""
 
     user_id: str
     release_id: str | None
     source: str
-    products: list[dict[str, Any]]
+    products: list[Pick]
     degraded: tuple[str, ...] = ()
 
     @property
@@ -123,7 +121,7 @@ class Recommender:
         except (DriverError, Neo4jError):
             degraded.add("graph")
             return wish
-        return replace(wish, only=self._streams.rows(showcase, shelf.catalog))
+        return wish._replace(only=self._streams.rows(showcase, shelf.catalog))
 
     async def _picks(self, wish: Wish, shelf: Shelf, known: Known, degraded: set[str]) -> list[Pick]:
         popular = await self._popular_rows(shelf, degraded)
@@ -166,23 +164,20 @@ class Recommender:
         user_id: str,
         shelf: Shelf,
         wish: Wish,
-        picks: Sequence[Pick],
+        picks: list[Pick],
         degraded: set[str],
         *,
         explain: bool,
     ) -> Recommendations:
-        products: list[dict[str, Any]] = [
-            {"product_id": pick.product_id, "score": pick.score, "source": pick.source} for pick in picks
-        ]
         if explain:
-            paths = await self._paths(user_id, [pick.product_id for pick in picks], degraded)
-            for product, pick in zip(products, picks, strict=True):
-                product["reason"] = paths.get(pick.product_id) or _without_path(pick, wish)
+            paths = await self._paths(user_id, [pick["product_id"] for pick in picks], degraded)
+            for pick in picks:
+                pick["reason"] = paths.get(pick["product_id"]) or _without_path(pick, wish)
         return Recommendations(
             user_id,
             shelf.release_id,
-            picks[0].source if picks else "none",
-            products,
+            picks[0]["source"] if picks else "none",
+            picks,
             tuple(sorted(degraded)),
         )
 
@@ -200,6 +195,6 @@ class Recommender:
 
 def _without_path(pick: Pick, wish: Wish) -> dict[str, Any]:
     """The reason of a product that no path leads to."""
-    if pick.source in PERSONAL:
+    if pick["source"] in PERSONAL:
         return TASTE
     return popular_in(wish.category) if wish.category else POPULAR

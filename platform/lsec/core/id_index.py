@@ -1,31 +1,50 @@
 """Ids as packed bytes, and the rows that they stand for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+_PRIME = 1_999_999_973
+_SPREAD, _LOW_BITS = 2_654_435_769, 0xFFFF_FFFF
+"""Numbers that follow on each other lie far apart once multiplied. Source: Knuth, TAOCP 6.4."""
+_EMPTY = -1
+
 
 @dataclass(frozen=True, slots=True)
 class IdIndex:
-    """Ids as UTF-8 bytes [N] in row order, and the order [N] that sorts them, for look-up."""
+    """Ids as UTF-8 bytes [N] in row order, and the order [N] that sorts them, for look-up.
+
+    One id is found by its hash: a binary search would wait for memory at each of its steps.
+    """
 
     ids: NDArray[np.bytes_]
     order: NDArray[np.int64]
+    _slots: memoryview = field(init=False, repr=False, compare=False)
+    """The row of an id at the place of its hash or the first free one after it; `_EMPTY` ends the search."""
+    _num_places: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        num_places = 2 * len(self.ids) + 1
+        object.__setattr__(self, "_num_places", num_places)
+        object.__setattr__(self, "_slots", _slots(self.ids, self.order, num_places).data)
 
     def row(self, id_: str) -> int | None:
         """The row of this id."""
-        key = id_.encode()
-        # numpy drops trailing NULs, and would copy all ids to compare them with a longer key.
-        if not len(self.ids) or len(key) > self.ids.itemsize or key.endswith(b"\0"):
+        key, ids, slots = id_.encode(), self.ids, self._slots
+        width = ids.itemsize
+        # numpy drops trailing NULs.
+        if len(key) > width or key.endswith(b"\0"):
             return None
-        wanted = np.array(key, dtype=self.ids.dtype)
-        place = int(np.searchsorted(self.ids, wanted, sorter=self.order))
-        if place == len(self.ids) or self.ids[self.order[place]] != key:
-            return None
-        return int(self.order[place])
+        number = int.from_bytes(key.ljust(width, b"\0")) % _PRIME
+        place = (number * _SPREAD & _LOW_BITS) * self._num_places >> 32
+        while (row := slots[place]) != _EMPTY:
+            if ids[row] == key:
+                return int(row)
+            place += 1
+        return None
 
     def find(self, ids: NDArray[np.bytes_]) -> NDArray[np.int64]:
         """The rows [N] of ids [N] as packed bytes, −1 for one that is not there; for many at once."""
@@ -39,6 +58,28 @@ class IdIndex:
         """The rows of these ids, −1 for one that is not there."""
         found = {id_: self.row(id_) for id_ in set(ids)}
         return np.array([-1 if (row := found[id_]) is None else row for id_ in ids], np.int64)
+
+
+def _slots(ids: NDArray[np.bytes_], order: NDArray[np.int64], num_places: int) -> NDArray[np.int32]:
+    """Rows by the places of their ids' hashes, the first in order of equal ids; a free place at the end."""
+    in_order = ids[order]
+    rows = order[np.concatenate([[True], in_order[1:] != in_order[:-1]])] if len(ids) else order
+    wanted = ((_numbers(ids[rows]) * _SPREAD & _LOW_BITS) * num_places >> 32).astype(np.int64)
+    by_place = np.argsort(wanted, kind="stable")
+    # Each takes its place, or the one after that of the row before it.
+    steps = np.arange(len(rows))
+    places = np.maximum.accumulate(wanted[by_place] - steps) + steps
+    slots = np.full(max(num_places, int(places[-1]) + 1 if len(rows) else 0) + 1, _EMPTY, np.int32)
+    slots[places] = rows[by_place]
+    return slots
+
+
+def _numbers(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """The bytes of each of ids [N] as one big-endian number, modulo a prime."""
+    found = np.zeros(len(ids), np.uint64)
+    for column in tensor_of(ids).T:
+        found = (found * 256 + column) % _PRIME
+    return found
 
 
 def ids_of(tensor: NDArray[Any]) -> NDArray[np.bytes_]:

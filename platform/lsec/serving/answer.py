@@ -1,14 +1,14 @@
 """A user's products: from their own ranking first, then from what is popular with ever more people."""
 
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsec.core.artifact import Artifact
-from lsec.serving.catalog import Catalog
+from lsec.serving.catalog import Catalog, barring
 from lsec.serving.reranking import diversified, tired
 from lsec.serving.shelf import Shelf
 from lsec.serving.shopper import Shopper
@@ -20,8 +20,7 @@ VARIETY = 4
 """A varied answer is chosen from so many times the products that are asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(NamedTuple):
     """What the model thinks of one user: a vector, and the best products [N] by it, best first.
 
     `source` is "slate" for the release's own, whose user has a row there, and "folded_in" for one made
@@ -87,26 +86,23 @@ class _Chosen:
         wish, catalog, seen = self._wish, self._catalog, self._seen
         num_wanted = wish.k - len(self.picks)
         num_looked_at = num_wanted * (VARIETY if wish.diversity else 1)
-        is_offered, fresh, places = catalog.is_row_offered, [], []
+        faults, bars, fresh = catalog.faults, barring(in_stock=wish.in_stock), []
+        values = itertools.repeat(NOT_SCORED) if scores is None else scores.tolist()
         # One by one, as nearly always the first few will do: that is quicker than arrays for so few.
-        for place, row in enumerate(rows.tolist()):
-            if row not in seen and is_offered(row, in_stock=wish.in_stock):
+        for row, value in zip(rows.tolist(), values, strict=False):
+            if row not in seen and not faults[row] & bars:
                 seen.add(row)
-                fresh.append(row)
-                places.append(place)
+                fresh.append((row, value))
                 if len(fresh) == num_looked_at:
                     break
-        if not fresh:
-            return
-        values = [NOT_SCORED] * len(fresh) if scores is None else scores[places].tolist()
-        chosen = np.array(fresh)
-        if wish.diversity:
-            order = diversified(chosen, np.array(values), catalog, k=num_wanted, diversity=wish.diversity)
-            seen.difference_update(fresh)
-            chosen, values = chosen[order], [values[place] for place in order]
-            seen.update(chosen.tolist())
-        ids = catalog.product_ids(chosen)
-        self.picks += [Pick(*each, source) for each in zip(ids, values, strict=True)]
+        if wish.diversity and fresh:
+            seen.difference_update(row for row, _ in fresh)
+            chosen, relevance = map(np.array, zip(*fresh, strict=True))
+            order = diversified(chosen, relevance, catalog, k=num_wanted, diversity=wish.diversity)
+            fresh = [fresh[place] for place in order]
+            seen.update(row for row, _ in fresh)
+        name = catalog.product_id
+        self.picks += [{"product_id": name(row), "score": value, "source": source} for row, value in fresh]
 
 
 def _unwanted(wish: Wish, catalog: Catalog, shopper: Shopper | None, bought: Rows) -> set[int]:

@@ -13,8 +13,14 @@ from lsec.serving.tags import Rows, Tags
 HIDDEN, OUT_OF_STOCK, EXPIRED, ABSENT = 1, 2, 4, 8
 """Why a product is not on offer; the graph tells the first two as `serving/products` has them, and lacks
 one that is `ABSENT`."""
+ALL_FAULTS = 255
 NEVER_MS = np.iinfo(np.int64).max
 NO_PRODUCTS = IdIndex(np.empty(0, "S1"), np.empty(0, np.int64))
+
+
+def barring(*, in_stock: bool) -> int:
+    """The faults that keep a product from an answer; being out of stock is one if `in_stock`."""
+    return ALL_FAULTS if in_stock else ALL_FAULTS - OUT_OF_STOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ class Catalog:
         """Whether the graph has told of them; until then all of a release are taken to be on offer."""
         self._released = products
         num = len(products.ids)
-        self._new_ids: list[str] = []
+        self._names: list[str | None] = [None] * num
+        """Ids by row; those of the release are read when they are first asked for."""
         self._new_rows: dict[str, int] = {}
         self._faults = np.full(num, ABSENT if is_read else 0, np.uint8)
         self._seen_faults = self._faults.data
@@ -51,7 +58,7 @@ class Catalog:
         """It grows with each change that may give a product newer than the release other sellers."""
 
     def __len__(self) -> int:
-        return len(self._released.ids) + len(self._new_ids)
+        return len(self._names)
 
     @property
     def num_released(self) -> int:
@@ -75,14 +82,13 @@ class Catalog:
 
     def product_id(self, row: int) -> str:
         """The id of a row."""
-        num = len(self._released.ids)
-        return self._released.ids[row].decode() if row < num else self._new_ids[row - num]
+        name = self._names[row]
+        if name is None:
+            name = self._names[row] = self._released.ids[row].decode()
+        return name
 
     def product_ids(self, rows: Rows) -> list[str]:
         """The ids of rows [N]."""
-        num = len(self._released.ids)
-        if not self._new_ids or not len(rows) or int(rows.max()) < num:
-            return [id_.decode() for id_ in self._released.ids[rows].tolist()]
         return [self.product_id(row) for row in rows.tolist()]
 
     def new_rows(self) -> Rows:
@@ -126,16 +132,13 @@ class Catalog:
 
     def is_offered(self, rows: Rows, *, in_stock: bool = True) -> NDArray[np.bool_]:
         """Whether each of rows [N] may be shown; also those out of stock unless `in_stock`."""
-        faults = self._faults[rows]
-        if not in_stock:
-            faults = faults & np.uint8(255 - OUT_OF_STOCK)
-        offered: NDArray[np.bool_] = faults == 0
+        offered: NDArray[np.bool_] = self._faults[rows] & np.uint8(barring(in_stock=in_stock)) == 0
         return offered
 
-    def is_row_offered(self, row: int, *, in_stock: bool = True) -> bool:
-        """Whether one row may be shown, as `is_offered` says."""
-        faults = self._seen_faults[row]
-        return not (faults if in_stock else faults & (255 - OUT_OF_STOCK))
+    @property
+    def faults(self) -> memoryview:
+        """Of each row the faults; where none of the `barring` ones is among them it may be shown."""
+        return self._seen_faults
 
     def aligned(self, products: IdIndex) -> Self:
         """The same products in the order of another release."""
@@ -143,7 +146,7 @@ class Catalog:
         new_row = np.full(len(self), -1, np.int64)
         if len(self._released.ids):
             new_row[: self.num_released] = products.find(self._released.ids)
-        for place, product_id in enumerate(self._new_ids, self.num_released):
+        for product_id, place in self._new_rows.items():
             row = products.row(product_id)
             new_row[place] = -1 if row is None else row
         for place in np.flatnonzero((new_row < 0) & (self._faults[: len(self)] & ABSENT == 0)).tolist():
@@ -171,6 +174,6 @@ class Catalog:
             self._faults = np.concatenate([self._faults, np.full(room, ABSENT, np.uint8)])
             self._seen_faults = self._faults.data
             self._expires_ms = np.concatenate([self._expires_ms, np.full(room, NEVER_MS, np.int64)])
-        self._new_ids.append(product_id)
+        self._names.append(product_id)
         self._new_rows[product_id] = row
         return row

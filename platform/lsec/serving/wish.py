@@ -1,7 +1,6 @@
-"""What is asked for, and what is answered."""
+"""What is asked for, and what is answered: tuples, which are made in half the time of a frozen dataclass."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from lsec.serving.tags import Rows
 
@@ -10,8 +9,7 @@ Source = Literal["folded_in", "slate", "followed", "popular_in_category", "popul
 streamers they follow or watch sell most, what sells most in their categories, or in the shop."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Wish:
+class Wish(NamedTuple):
     """At most k products, and which may be among them.
 
     `only` are the product rows to choose from (a stream's showcase), None for all; `diversity` from 0 (by
@@ -33,9 +31,10 @@ class Wish:
         return self.only is not None or bool(self.streamer_id or self.category)
 
 
-class Pick(NamedTuple):
-    """A product to show; `score` is 0 where no model scored it for the user."""
+class Pick(TypedDict):
+    """A product as it is shown; `score` is 0 where no model scored it for the user."""
 
     product_id: str
     score: float
     source: Source
+    reason: NotRequired[dict[str, Any]]

@@ -66,14 +66,14 @@ def rows_of(*product_ids: str, shelf: Shelf = SHELF) -> Rows:
 
 
 def ids(picks: Sequence[Pick]) -> list[str]:
-    return [pick.product_id for pick in picks]
+    return [pick["product_id"] for pick in picks]
 
 
 def test_the_slate_comes_first_then_what_is_popular() -> None:
     picks = asked("u1", k=7)
     assert ids(picks) == ["p4", "p5", "p6", "p7", "p3", "p2", "p11"]
-    assert [pick.source for pick in picks] == ["slate"] * 4 + ["popular"] * 3
-    assert [pick.score for pick in picks[:5]] == [10, 9, 8, 7, 0]
+    assert [pick["source"] for pick in picks] == ["slate"] * 4 + ["popular"] * 3
+    assert [pick["score"] for pick in picks[:5]] == [10, 9, 8, 7, 0]
 
 
 def test_an_unknown_user_gets_what_is_popular() -> None:
@@ -102,13 +102,13 @@ def test_bought_goods_come_back_when_asked_for() -> None:
 def test_followed_streamers_then_the_users_categories_fill_up() -> None:
     shopper = Shopper(bought=["p9"], followed=["s2"], watched={"s1": 30})
     picks = asked("new", shopper=shopper, k=12)
-    assert picks[0].source == "followed"
-    followed = [pick.product_id for pick in picks if pick.source == "followed"]
+    assert picks[0]["source"] == "followed"
+    followed = [pick["product_id"] for pick in picks if pick["source"] == "followed"]
     assert followed == ["p0", "p3", "p1", "p2", "p11", "p4", "p5", "p6", "p7", "p8", "p10"]
     shopper = Shopper(viewed={"p9": 1})
     picks = asked("new", shopper=shopper, k=7)
     assert ids(picks) == ["p3", "p1", "p11", "p5", "p7", "p9", "p0"]
-    assert [pick.source for pick in picks] == ["popular_in_category"] * 6 + ["popular"]
+    assert [pick["source"] for pick in picks] == ["popular_in_category"] * 6 + ["popular"]
 
 
 @pytest.mark.parametrize("user_id", ["u1", "new"])
@@ -129,8 +129,8 @@ def test_a_narrow_wish_is_ranked_by_the_users_vector() -> None:
     row = RELEASED.user_row("u1")
     assert row is not None
     scores = RELEASED.scores(row, ids(picks))
-    assert [pick.score for pick in picks] == pytest.approx([scores[each] for each in ids(picks)], abs=1e-3)
-    assert [pick.score for pick in picks] == sorted((pick.score for pick in picks), reverse=True)
+    assert [pick["score"] for pick in picks] == pytest.approx([scores[each] for each in ids(picks)], abs=1e-3)
+    assert [pick["score"] for pick in picks] == sorted((pick["score"] for pick in picks), reverse=True)
 
 
 def test_what_was_shown_again_and_again_without_a_click_sinks() -> None:
@@ -148,7 +148,7 @@ def test_diversity_takes_turns_between_categories_and_streamers() -> None:
 def test_a_user_with_new_purchases_is_folded_in() -> None:
     shopper = Shopper(bought=["p11", "p2"], followed=["s1"])
     picks = asked("brand new", shopper=shopper, is_folded=True, k=12)
-    assert {pick.source for pick in picks} == {"folded_in"}
+    assert {pick["source"] for pick in picks} == {"folded_in"}
     assert set(ids(picks)) == set(PRODUCTS) - {"p11", "p2"}
 
 
@@ -159,7 +159,7 @@ def test_a_product_newer_than_the_release_is_ranked_with_what_its_sellers_sell()
     assert "fresh" in ids(picks)
     assert "gone" not in ids(picks)
     of_seller = {
-        pick.product_id: pick.score
+        pick["product_id"]: pick["score"]
         for pick in asked(
             "new",
             fresh,

@@ -9,7 +9,8 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from neo4j.exceptions import DriverError, Neo4jError
@@ -41,8 +42,7 @@ HEARD_PER_TURN = 2_000
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is known of a user: their live state, None if it was not needed, and their ranking, if any.
 
     `bought` are the product rows that they bought, by the state or the release; `is_stale` says that they
@@ -51,7 +51,7 @@ class Known:
 
     shopper: Shopper | None
     ranking: Ranking | None
-    bought: Rows = field(default_factory=lambda: NO_ROWS)
+    bought: Rows = NO_ROWS
     is_stale: bool = False
 
 
@@ -104,7 +104,7 @@ class Shoppers:
         self._heard_of[user_id] = Heard(int(time.time() * 1000), has_new_taste)
         held = self._held.get(user_id)
         if held is not None:
-            self._held[user_id] = replace(held, is_stale=True)
+            self._held[user_id] = held._replace(is_stale=True)
         is_wanted = held is not None or user_id in self._readings
         self._readings.forget(user_id)
         if is_wanted and self._shelf is not None:
