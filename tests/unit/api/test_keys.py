@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
-from lsec.api.stores.keys import CACHE_S, Caller, KeyStore
+from lsec.api.stores.keys import CACHE_S, REFRESH_S, Caller, KeyStore
 from lsec.api.stores.ledger import Ledger, open_ledger
 from lsec.core.errors import NotFound
 from lsec.core.ledger import Scope
@@ -87,3 +88,26 @@ async def test_no_request_waits_while_a_known_key_is_looked_up_again(ledger: Led
             asked.send(None)
         assert answered.value.value is not None
         await asyncio.sleep(0.01)
+
+
+async def test_keys_in_use_are_looked_up_again_together(ledger: Ledger) -> None:
+    store = KeyStore(ledger)
+    secrets = [(await store.create(f"key {number}", Scope.READ))[1] for number in range(5)]
+    revoked, unused = await store.create("revoked", Scope.READ), await store.create("unused", Scope.READ)
+    for secret in (*secrets, revoked[1], unused[1]):
+        assert await store.authenticate(secret) is not None
+    await KeyStore(ledger).revoke(revoked[0].id)
+    num_queries = 0
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal num_queries
+        num_queries += "FROM api_key" in statement
+
+    event.listen(ledger._engine.sync_engine, "before_cursor_execute", count)
+    began = time.monotonic()
+    while time.monotonic() < began + 4 * CACHE_S:
+        assert None not in [await store.authenticate(secret) for secret in secrets]
+        assert await store.authenticate(revoked[1]) is None or time.monotonic() < began + CACHE_S
+        await asyncio.sleep(0.01)
+    # One each REFRESH_S, where each key would have one of its own.
+    assert 0 < num_queries <= 1.5 * (time.monotonic() - began) / REFRESH_S

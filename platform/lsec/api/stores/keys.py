@@ -1,6 +1,7 @@
 """API keys: made, listed, revoked and recognised; only the SHA-256 of a secret is kept."""
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 import time
@@ -39,12 +40,18 @@ class _Lookup:
     """One look-up of a secret, shared by all requests that come within CACHE_S of its start."""
 
     started: float
-    task: asyncio.Task[Caller | None]
+    task: asyncio.Future[Caller | None]
+    is_asked: bool = False
     is_renewed: bool = False
 
     def holds(self, now: float) -> bool:
         """Whether it is believed."""
         return now - self.started <= CACHE_S
+
+    @property
+    def may_be_renewed(self) -> bool:
+        """Whether it was asked for, has ended, and is not being renewed."""
+        return self.is_asked and not self.is_renewed and self.task.done()
 
 
 class KeyStore:
@@ -86,14 +93,14 @@ class KeyStore:
         lookup = self._lookups.get(digest)
         if lookup is None or not lookup.holds(now):
             lookup = self._begin(digest, now)
-        elif now - lookup.started > REFRESH_S and not lookup.is_renewed and lookup.task.done():
-            lookup.is_renewed = True
-            renewal = asyncio.create_task(self._renew(digest))
+        lookup.is_asked = True
+        if now - lookup.started > REFRESH_S and lookup.may_be_renewed:
+            renewal = asyncio.create_task(self._renew())
             self._renewing.add(renewal)
             renewal.add_done_callback(self._renewing.discard)
         try:
             # A request that goes away must not cancel the look-up for the others.
-            return await asyncio.shield(lookup.task)
+            return lookup.task.result() if lookup.task.done() else await asyncio.shield(lookup.task)
         except Exception:
             if self._lookups.get(digest) is lookup:
                 del self._lookups[digest]
@@ -102,23 +109,31 @@ class KeyStore:
     def _begin(self, digest: str, now: float) -> _Lookup:
         if len(self._lookups) >= MAX_CACHED:
             self._lookups.clear()
-        lookup = self._lookups[digest] = _Lookup(now, asyncio.create_task(self._find(digest)))
+        lookup = self._lookups[digest] = _Lookup(now, asyncio.create_task(self._find_one(digest)))
         return lookup
 
-    async def _renew(self, digest: str) -> None:
-        """Look a secret up again and put what is found in place of what is known."""
-        renewed = _Lookup(time.monotonic(), asyncio.create_task(self._find(digest)))
+    async def _renew(self) -> None:
+        """Look up what was asked for since its look-up, all at once, and put it in place of what is known."""
+        now, loop = time.monotonic(), asyncio.get_running_loop()
+        asked = {digest: each for digest, each in self._lookups.items() if each.may_be_renewed}
+        for each in asked.values():
+            each.is_renewed = True
         # One that fails is tried again when the known one is no longer believed: then requests hear of it.
-        await asyncio.wait([renewed.task])
-        if renewed.task.exception() is None:
-            self._lookups[digest] = renewed
+        with contextlib.suppress(Exception):
+            found = await self._find(list(asked)) if asked else {}
+            for digest in asked:
+                renewed = self._lookups[digest] = _Lookup(now, loop.create_future())
+                renewed.task.set_result(found.get(digest))
 
-    async def _find(self, digest: str) -> Caller | None:
+    async def _find_one(self, digest: str) -> Caller | None:
+        return (await self._find([digest])).get(digest)
+
+    async def _find(self, digests: Sequence[str]) -> dict[str, Caller]:
         async with self._ledger.read() as session:
-            key = await session.scalar(
-                select(ApiKey).where(ApiKey.secret_sha256 == digest, ApiKey.revoked_at.is_(None))
+            keys = await session.scalars(
+                select(ApiKey).where(ApiKey.secret_sha256.in_(digests), ApiKey.revoked_at.is_(None))
             )
-        return None if key is None else Caller(key.id, Scope(key.scope))
+            return {key.secret_sha256: Caller(key.id, Scope(key.scope)) for key in keys}
 
 
 def _digest(secret: str) -> str:
