@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lsec.core.ledger import ReleaseRecord, Training
+from lsec.local.processes import log_tail
 from tests.faults.faulty_stack import wait_until
 from tests.faults.training_stack import ENDLESS, VISIBILITY_S, TrainingStack, training_stack
 from workers import ledger
@@ -47,6 +48,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingStack]:
 @pytest.fixture(autouse=True)
 def _nothing_is_left(stack: TrainingStack) -> Iterator[None]:
     yield
+    for worker in stack.workers.values():
+        # Shown if the test fails.
+        print(f"{worker.name}:\n{log_tail(worker.log, num_lines=40)}")
     stack.stop_workers()
     for training_id in unfinished(stack):
         stack.call("POST", f"/v1/trainings/{training_id}/cancel")
