@@ -57,15 +57,33 @@ class _Call:
     copied_defaults: dict[str, Any] = field(default_factory=dict)
     """Those that the function could change."""
     required: set[str] = field(default_factory=set)
+    unasked: tuple[Any, ...] | None = None
+    """What it returns for a request that gives it nothing, if that is a tuple that nobody can change."""
 
     def complete(self, values: dict[str, Any], services: Services | None) -> bool:
-        """Add the services and copies of defaults; False if something that is required is missing."""
+        """Add the services and defaults; False if something that is required is missing."""
+        if self.unasked is not None and not values:
+            return True
+        for name, default in self.defaults.items():
+            values.setdefault(name, default)
         for name, default in self.copied_defaults.items():
             if name not in values:
                 values[name] = deepcopy(default) if default else default.copy()
         if self.services_name:
             values[self.services_name] = services
         return self.required <= values.keys()
+
+    def result(self, values: dict[str, Any]) -> Any:
+        """What the function returns for these values, which are complete."""
+        return self.function(**values) if values or self.unasked is None else self.unasked
+
+    def call_beforehand(self) -> None:
+        """Find out what it returns for a request that gives it nothing."""
+        values: dict[str, Any] = {}
+        if not self.services_name and self.complete(values, None):
+            result = self.function(**values)
+            if isinstance(result, tuple) and _is_hashable(result):
+                self.unasked = result
 
 
 class _Plan:
@@ -81,7 +99,7 @@ class _Plan:
 
     def values(self, scope: Scope, services: Services | None) -> list[dict[str, Any]] | None:
         """What each function is called with; None if there is a parameter that only FastAPI can judge."""
-        values = [call.defaults.copy() for call in self.calls]
+        values: list[dict[str, Any]] = [{} for _ in self.calls]
         given = self._given(scope["query_string"])
         if given is None:
             return None
@@ -119,7 +137,7 @@ class _Plan:
         if self.caller_name:
             arguments[self.caller_name] = caller
         for call, own in zip(self.calls[1:], values[1:], strict=True):
-            arguments[call.result_name] = call.function(**own)
+            arguments[call.result_name] = call.result(own)
         return arguments
 
     def _add(self, dependant: Dependant, *, result_name: str) -> None:
@@ -142,6 +160,8 @@ class _Plan:
                 raise TypeError(f"a direct route cannot depend on {needed.call}")
         self._add_parameters(number, self.path, dependant.path_params)
         self._add_parameters(number, self.query, dependant.query_params)
+        if number:
+            call.call_beforehand()
 
     def _add_parameters(self, number: int, parameters: dict[str, _Parameter], fields: list[Any]) -> None:
         call = self.calls[number]
@@ -167,8 +187,9 @@ class DirectRoute(APIRoute):
     """A route of an `async` endpoint that returns a Response and takes parameters of path and query.
 
     Besides these it may have the services, a RequiresScope as a dependency or a parameter, and what plain
-    functions make of such parameters. These are called in the event loop, so they must be quick. TypeError,
-    when the route is made, if it asks for anything else. For its full effect, `match_first` the router.
+    functions make of such parameters alone. These are called in the event loop, so they must be quick, and
+    not at all where they would return the same unchangeable tuple. TypeError, when the route is made, if it
+    asks for anything else. For its full effect, `match_first` the router.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -235,6 +256,15 @@ def _secret(scope: Scope) -> str | None:
                 return None
             found = value[len(_BEARER) :]
     return str(found, "latin-1") if found and found == found.strip() else None
+
+
+def _is_hashable(value: object) -> bool:
+    """Whether all that a tuple holds can be hashed, as what can be changed mostly cannot."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_plain(dependant: Dependant) -> bool:

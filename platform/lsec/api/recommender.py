@@ -24,7 +24,6 @@ MAX_POPULAR = 1000
 POPULAR_CACHE_S = 10.0
 RETRY_S = 1.0
 """The graph is not asked for the popular products again so soon after it has failed."""
-UNKNOWN = Known(None, None)
 MANY_ROWS = 5_000
 """From so many products to choose from, the scores are made outside the event loop."""
 PERSONAL = frozenset({"folded_in", "slate"})
@@ -80,12 +79,7 @@ class Recommender:
         that does not exist.
         """
         arm = self._challenger.arm_of(user_id)
-
-        async def known(shelf: Shelf) -> tuple[Known, bool]:
-            if user_id in self._erasures.hidden:
-                return UNKNOWN, True
-            return await arm.shoppers.known(user_id, shelf)
-
+        known = _unknown if user_id in self._erasures.hidden else partial(arm.shoppers.known, user_id)
         return await self._recommend(user_id, arm, known, wish, stream_id=stream_id, explain=explain)
 
     async def recommend_to(
@@ -124,25 +118,21 @@ class Recommender:
         return wish._replace(only=self._streams.rows(showcase, shelf.catalog))
 
     async def _picks(self, wish: Wish, shelf: Shelf, known: Known, degraded: set[str]) -> list[Pick]:
-        popular = await self._popular_rows(shelf, degraded)
-
-        def choose() -> list[Pick]:
-            return answer(
-                wish,
-                shelf,
-                ranking=known.ranking,
-                shopper=known.shopper,
-                popular=popular,
-                bought=known.bought,
-            )
-
+        choose = partial(
+            answer,
+            wish,
+            shelf,
+            ranking=known.ranking,
+            shopper=known.shopper,
+            popular=shelf.artifact.popular if shelf.artifact else await self._popular_rows(shelf, degraded),
+            bought=known.bought,
+        )
         if wish.is_narrow and wish.only is None and len(shelf.catalog) > MANY_ROWS:
             return await asyncio.to_thread(choose)
         return choose()
 
     async def _popular_rows(self, shelf: Shelf, degraded: set[str]) -> Rows:
-        if shelf.artifact is not None:
-            return shelf.artifact.popular
+        """What is bought most while there is no release, as the graph has it."""
         if time.monotonic() >= self._popular_until:
             try:
                 rows = await self._graph.rows(
@@ -191,6 +181,11 @@ class Recommender:
         except (DriverError, Neo4jError):
             degraded.add("graph")
             return {}
+
+
+async def _unknown(_: Shelf) -> tuple[Known, bool]:
+    """What is known of a user who is to be forgotten, as `Shoppers.known` tells it."""
+    return Known(None, None), True
 
 
 def _without_path(pick: Pick, wish: Wish) -> dict[str, Any]:

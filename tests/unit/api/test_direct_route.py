@@ -125,6 +125,30 @@ def test_a_default_is_not_shared_by_requests() -> None:
     assert seen[0] is not seen[1]
 
 
+def test_what_nobody_can_change_is_made_once_of_a_request_that_asks_for_nothing() -> None:
+    made: list[Any] = []
+
+    def fixed(k: int = 1) -> tuple[int, frozenset[str]]:
+        made.append(k)
+        return k, frozenset()
+
+    def changeable(ratio: float = 0.5) -> tuple[list[float]]:
+        made.append(ratio)
+        return ([ratio],)
+
+    async def endpoint(
+        item: str, first: Annotated[Any, Depends(fixed)], second: Annotated[Any, Depends(changeable)]
+    ) -> Response:
+        second[0].append(item)
+        return json_response([first[0], *second[0]])
+
+    app = app_of(DirectRoute, endpoint)
+    made.clear()
+    asked = [answer(app, f"/items/a/echo{query}")[1] for query in ("", "?k=3", "", "?ratio=0.1")]
+    assert asked == [b'[1,0.5,"a"]', b'[3,0.5,"a"]', b'[1,0.5,"a"]', b'[1,0.1,"a"]']
+    assert made == [0.5, 3, 0.5, 0.5, 0.1]
+
+
 def test_the_schema_is_the_same() -> None:
     assert DIRECT.openapi() == ORDINARY.openapi()
 
