@@ -109,9 +109,11 @@ class Run:
     def _break_off_again(self) -> None:
         """In a thread of its own: a frozen service answers this as little as it answers the step."""
         while not self._stop.is_set():
-            # Whatever fails here, the step comes out some time, and the run's end does not wait for it.
-            with contextlib.suppress(Exception):
+            try:
                 self.break_off()
+            # Whatever it is: the step comes out some time, and the run's end does not wait for it.
+            except Exception:
+                log.exception("what training %s waits for cannot be ended", self.training.id)
             self._stop.wait(BEAT_S / 2)
 
     def _write(self) -> None:
