@@ -11,6 +11,8 @@ _PRIME = 1_999_999_973
 _SPREAD, _LOW_BITS = 2_654_435_769, 0xFFFF_FFFF
 """Numbers that follow on each other lie far apart once multiplied. Source: Knuth, TAOCP 6.4."""
 _EMPTY = -1
+ROWS_AT_ONCE = 32_768
+"""An index of many is made so many at a time: requests have their turn in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,15 @@ class IdIndex:
 
 def _slots(ids: NDArray[np.bytes_], order: NDArray[np.int64], num_places: int) -> NDArray[np.int32]:
     """Rows by the places of their ids' hashes, the first in order of equal ids; a free place at the end."""
-    in_order = ids[order]
-    rows = order[np.concatenate([[True], in_order[1:] != in_order[:-1]])] if len(ids) else order
-    wanted = ((_numbers(ids[rows]) * _SPREAD & _LOW_BITS) * num_places >> 32).astype(np.int64)
+    parts, wanted_parts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        # With the row before them, whose id the first of these may share.
+        near = order[max(start - 1, 0) : start + ROWS_AT_ONCE]
+        packed = ids[near]
+        is_first = np.concatenate([[start == 0], packed[1:] != packed[:-1]])
+        parts.append(near[is_first])
+        wanted_parts.append(_places(packed[is_first], num_places))
+    rows, wanted = np.concatenate(parts), np.concatenate(wanted_parts)
     by_place = np.argsort(wanted, kind="stable")
     # Each takes its place, or the one after that of the row before it.
     steps = np.arange(len(rows))
@@ -74,12 +82,12 @@ def _slots(ids: NDArray[np.bytes_], order: NDArray[np.int64], num_places: int) -
     return slots
 
 
-def _numbers(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:
-    """The bytes of each of ids [N] as one big-endian number, modulo a prime."""
-    found = np.zeros(len(ids), np.uint64)
+def _places(ids: NDArray[np.bytes_], num_places: int) -> NDArray[np.int64]:
+    """Where `IdIndex.row` begins to look for each of ids [N]."""
+    numbers = np.zeros(len(ids), np.uint64)
     for column in tensor_of(ids).T:
-        found = (found * 256 + column) % _PRIME
-    return found
+        numbers = (numbers * 256 + column) % _PRIME
+    return ((numbers * _SPREAD & _LOW_BITS) * num_places >> 32).astype(np.int64)
 
 
 def ids_of(tensor: NDArray[Any]) -> NDArray[np.bytes_]:
