@@ -1,6 +1,7 @@
 """Whatever is killed while a training runs, it ends, once and with the same result; a cancel ends it soon."""
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -222,8 +223,9 @@ def test_a_cancel_ends_the_run_in_time_in_each_phase(stack: TrainingStack) -> No
     with open_driver(stack.settings) as driver, driver.session() as session:
         stack.await_phase(publishing, "train")
         with session.begin_transaction() as lock:
-            # What the publication writes waits for this.
-            lock.run("MATCH (u:User) SET u.held = true").consume()
+            # What the publication writes first waits for this. What waited in its commit could not be ended.
+            job = json.loads((stack.settings.runs_path / publishing / "job.json").read_text())
+            lock.run("MERGE (:Release {id: $id})", id=job["release_id"]).consume()
             stack.await_phase(publishing, "publish")
             assert stack.cancel(publishing) < CANCEL_WITHIN_S
             done = f"training {publishing}: cancelled"
