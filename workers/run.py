@@ -108,12 +108,15 @@ class Run:
 
     def _break_off_again(self) -> None:
         """In a thread of its own: a frozen service answers this as little as it answers the step."""
+        has_failed = False
         while not self._stop.is_set():
             try:
                 self.break_off()
             # Whatever it is: the step comes out some time, and the run's end does not wait for it.
             except Exception:
-                log.exception("what training %s waits for cannot be ended", self.training.id)
+                if not has_failed:
+                    log.exception("what training %s waits for cannot be ended", self.training.id)
+                has_failed = True
             self._stop.wait(BEAT_S / 2)
 
     def _write(self) -> None:

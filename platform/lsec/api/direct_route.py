@@ -187,9 +187,10 @@ class DirectRoute(APIRoute):
     """A route of an `async` endpoint that returns a Response and takes parameters of path and query.
 
     Besides these it may have the services, a RequiresScope as a dependency or a parameter, and what plain
-    functions make of such parameters alone. These are called in the event loop, so they must be quick, and
-    not at all where they would return the same unchangeable tuple. TypeError, when the route is made, if it
-    asks for anything else. For its full effect, `match_first` the router.
+    functions make of such parameters alone. These are called in the event loop, so they must be quick; one
+    that makes an unchangeable tuple of a request that gives it nothing is called for that once, beforehand:
+    it must be pure, and refuse no such request. TypeError, when the route is made, if it asks for anything
+    else. For its full effect, `match_first` the router.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

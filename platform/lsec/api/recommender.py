@@ -24,6 +24,7 @@ MAX_POPULAR = 1000
 POPULAR_CACHE_S = 10.0
 RETRY_S = 1.0
 """The graph is not asked for the popular products again so soon after it has failed."""
+UNKNOWN = Known(None, None)
 MANY_ROWS = 5_000
 """From so many products to choose from, the scores are made outside the event loop."""
 PERSONAL = frozenset({"folded_in", "slate"})
@@ -79,8 +80,13 @@ class Recommender:
         that does not exist.
         """
         arm = self._challenger.arm_of(user_id)
-        known = _unknown if user_id in self._erasures.hidden else partial(arm.shoppers.known, user_id)
+        known = partial(self._known, arm, user_id)
         return await self._recommend(user_id, arm, known, wish, stream_id=stream_id, explain=explain)
+
+    async def _known(self, arm: Arm, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
+        if user_id in self._erasures.hidden:
+            return UNKNOWN, True
+        return await arm.shoppers.known(user_id, shelf)
 
     async def recommend_to(
         self, shopper: Shopper, wish: Wish, *, stream_id: str = "", explain: bool = False
@@ -181,11 +187,6 @@ class Recommender:
         except (DriverError, Neo4jError):
             degraded.add("graph")
             return {}
-
-
-async def _unknown(_: Shelf) -> tuple[Known, bool]:
-    """What is known of a user who is to be forgotten, as `Shoppers.known` tells it."""
-    return Known(None, None), True
 
 
 def _without_path(pick: Pick, wish: Wish) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A trained model on disk: memory-mapped tensors beside a manifest, read without torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -93,6 +93,11 @@ class Artifact:
             degrees=_degrees(arrays["bought_indices"], len(arrays["product_ids"])),
             _popular_ids=tuple(id_.decode() for id_ in popular_ids),
         )
+
+    def hashed(self) -> Self:
+        """The same, which finds one id sooner: for who looks up many; see `IdIndex.hashed`."""
+        users, products, streamers = self.users.hashed(), self.products.hashed(), self.streamers.hashed()
+        return replace(self, users=users, products=products, streamers=streamers)
 
     @property
     def user_ids(self) -> NDArray[np.bytes_]:

@@ -1,8 +1,8 @@
 """Ids as packed bytes, and the rows that they stand for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,32 +19,35 @@ ROWS_AT_ONCE = 32_768
 class IdIndex:
     """Ids as UTF-8 bytes [N] in row order, and the order [N] that sorts them, for look-up.
 
-    One id is found by its hash: a binary search would wait for memory at each of its steps.
+    With `slots`, which `hashed` makes, one id is found by its hash: a binary search waits for memory at each
+    of its steps. Whoever chooses ids can have theirs crowd; then it is the search through those.
     """
 
     ids: NDArray[np.bytes_]
     order: NDArray[np.int64]
-    _slots: memoryview = field(init=False, repr=False, compare=False)
+    slots: memoryview | None = None
     """The row of an id at the place of its hash or the first free one after it; `_EMPTY` ends the search."""
-    _num_places: int = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        num_places = 2 * len(self.ids) + 1
-        object.__setattr__(self, "_num_places", num_places)
-        object.__setattr__(self, "_slots", _slots(self.ids, self.order, num_places).data)
+    def hashed(self) -> Self:
+        """The same for many questions after one id each; it takes a second for some two million ids."""
+        slots = _slots(self.ids, self.order, 2 * len(self.ids) + 1)
+        return replace(self, slots=slots.data.toreadonly())
 
     def row(self, id_: str) -> int | None:
         """The row of this id."""
-        key, ids, slots = id_.encode(), self.ids, self._slots
-        width = ids.itemsize
-        # numpy drops trailing NULs.
-        if len(key) > width or key.endswith(b"\0"):
+        key, ids = id_.encode(), self.ids
+        # numpy drops trailing NULs, and would copy all ids to compare them with a longer key.
+        if not len(ids) or len(key) > ids.itemsize or key.endswith(b"\0"):
             return None
-        number = int.from_bytes(key.ljust(width, b"\0")) % _PRIME
-        place = (number * _SPREAD & _LOW_BITS) * self._num_places >> 32
-        while (row := slots[place]) != _EMPTY:
+        if self.slots is None:
+            place = int(ids.searchsorted(np.array(key, dtype=ids.dtype), sorter=self.order))
+            row = int(self.order[place]) if place < len(ids) else _EMPTY
+            return row if row != _EMPTY and ids[row] == key else None
+        number = int.from_bytes(key.ljust(ids.itemsize, b"\0")) % _PRIME
+        place = (number * _SPREAD & _LOW_BITS) * (2 * len(ids) + 1) >> 32
+        while (row := self.slots[place]) != _EMPTY:
             if ids[row] == key:
-                return int(row)
+                return row
             place += 1
         return None
 

@@ -1,6 +1,5 @@
 """A user's products: from their own ranking first, then from what is popular with ever more people."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -87,9 +86,9 @@ class _Chosen:
         num_wanted = wish.k - len(self.picks)
         num_looked_at = num_wanted * (VARIETY if wish.diversity else 1)
         faults, bars, fresh = catalog.faults, barring(in_stock=wish.in_stock), []
-        values = itertools.repeat(NOT_SCORED) if scores is None else scores.tolist()
+        values = [NOT_SCORED] * len(rows) if scores is None else scores.tolist()
         # One by one, as nearly always the first few will do: that is quicker than arrays for so few.
-        for row, value in zip(rows.tolist(), values, strict=False):
+        for row, value in zip(rows.tolist(), values, strict=True):
             if row not in seen and not faults[row] & bars:
                 seen.add(row)
                 fresh.append((row, value))

@@ -38,7 +38,7 @@ class ProductState:
 class Catalog:
     """Products by row: those of a release first, in its order, then those that came since.
 
-    Changed in place by one writer, read by many: a row never moves.
+    Changed in place by one writer, read by many, who keep the names that they read: a row never moves.
     """
 
     def __init__(self, products: IdIndex = NO_PRODUCTS, *, is_read: bool = False) -> None:
@@ -50,7 +50,7 @@ class Catalog:
         """Ids by row; those of the release are read when they are first asked for."""
         self._new_rows: dict[str, int] = {}
         self._faults = np.full(num, ABSENT if is_read else 0, np.uint8)
-        self._seen_faults = self._faults.data
+        self._seen_faults = self._faults.data.toreadonly()
         self._expires_ms: NDArray[np.int64] = np.full(num, NEVER_MS, np.int64)
         self.categories = Tags(num)
         self.sellers = Tags(num)
@@ -137,7 +137,7 @@ class Catalog:
 
     @property
     def faults(self) -> memoryview:
-        """Of each row the faults; where none of the `barring` ones is among them it may be shown."""
+        """Of each row the faults, for now: a row may be shown that has none of the `barring` ones."""
         return self._seen_faults
 
     def aligned(self, products: IdIndex) -> Self:
@@ -172,7 +172,7 @@ class Catalog:
         if row >= len(self._faults):
             room = max(1024, row // 8)
             self._faults = np.concatenate([self._faults, np.full(room, ABSENT, np.uint8)])
-            self._seen_faults = self._faults.data
+            self._seen_faults = self._faults.data.toreadonly()
             self._expires_ms = np.concatenate([self._expires_ms, np.full(room, NEVER_MS, np.int64)])
         self._names.append(product_id)
         self._new_rows[product_id] = row

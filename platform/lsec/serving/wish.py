@@ -1,4 +1,4 @@
-"""What is asked for, and what is answered: tuples, which are made in half the time of a frozen dataclass."""
+"""What is asked for, and what is answered."""
 
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
@@ -13,7 +13,8 @@ class Wish(NamedTuple):
     """At most k products, and which may be among them.
 
     `only` are the product rows to choose from (a stream's showcase), None for all; `diversity` from 0 (by
-    score alone) to 1 (each as unlike those before it as can be).
+    score alone) to 1 (each as unlike those before it as can be). A tuple, as all that is made for each
+    answer: a frozen dataclass takes twice the time.
     """
 
     k: int = 10

@@ -17,7 +17,7 @@ NOW_MS = 1_000_000
 
 def index(ids: Sequence[str]) -> IdIndex:
     packed = np.array([id_.encode() for id_ in ids] or [], dtype=np.bytes_)
-    return IdIndex(packed, np.argsort(packed))
+    return IdIndex(packed, np.argsort(packed)).hashed()
 
 
 def product(

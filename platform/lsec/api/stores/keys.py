@@ -19,7 +19,7 @@ SECRET_PREFIX = "lsec_"  # noqa: S105 - the public mark of every key, not a secr
 CACHE_S = 0.5
 """A revoked key is refused after this long at the latest."""
 REFRESH_S = CACHE_S / 2
-"""What was looked up so long ago is looked up again while it is still believed: no request waits."""
+"""Once a key in use was looked up so long ago, all of them are looked up again: no request waits."""
 MAX_CACHED = 10_000
 
 
@@ -40,18 +40,18 @@ class _Lookup:
     """One look-up of a secret, shared by all requests that come within CACHE_S of its start."""
 
     started: float
-    task: asyncio.Future[Caller | None]
+    found: asyncio.Future[Caller | None]
     is_asked: bool = False
-    is_renewed: bool = False
+    """Whether it served a later request, too."""
 
     def holds(self, now: float) -> bool:
         """Whether it is believed."""
         return now - self.started <= CACHE_S
 
-    @property
-    def may_be_renewed(self) -> bool:
-        """Whether it was asked for, has ended, and is not being renewed."""
-        return self.is_asked and not self.is_renewed and self.task.done()
+    def is_in_use(self, now: float) -> bool:
+        """Whether it found a key, which is asked for and still believed."""
+        has_ended = self.found.done() and not self.found.cancelled() and self.found.exception() is None
+        return self.is_asked and self.holds(now) and has_ended and self.found.result() is not None
 
 
 class KeyStore:
@@ -93,14 +93,15 @@ class KeyStore:
         lookup = self._lookups.get(digest)
         if lookup is None or not lookup.holds(now):
             lookup = self._begin(digest, now)
-        lookup.is_asked = True
-        if now - lookup.started > REFRESH_S and lookup.may_be_renewed:
+        else:
+            lookup.is_asked = True
+        if now - lookup.started > REFRESH_S and not self._renewing and lookup.is_in_use(now):
             renewal = asyncio.create_task(self._renew())
             self._renewing.add(renewal)
             renewal.add_done_callback(self._renewing.discard)
         try:
             # A request that goes away must not cancel the look-up for the others.
-            return lookup.task.result() if lookup.task.done() else await asyncio.shield(lookup.task)
+            return lookup.found.result() if lookup.found.done() else await asyncio.shield(lookup.found)
         except Exception:
             if self._lookups.get(digest) is lookup:
                 del self._lookups[digest]
@@ -113,17 +114,16 @@ class KeyStore:
         return lookup
 
     async def _renew(self) -> None:
-        """Look up what was asked for since its look-up, all at once, and put it in place of what is known."""
+        """Look the keys in use up again, all at once, and put what is found in place of what is known."""
         now, loop = time.monotonic(), asyncio.get_running_loop()
-        asked = {digest: each for digest, each in self._lookups.items() if each.may_be_renewed}
-        for each in asked.values():
-            each.is_renewed = True
-        # One that fails is tried again when the known one is no longer believed: then requests hear of it.
+        in_use = {digest: each for digest, each in self._lookups.items() if each.is_in_use(now)}
+        # One that fails is tried again when the known ones are no longer believed: then requests hear of it.
         with contextlib.suppress(Exception):
-            found = await self._find(list(asked)) if asked else {}
-            for digest in asked:
-                renewed = self._lookups[digest] = _Lookup(now, loop.create_future())
-                renewed.task.set_result(found.get(digest))
+            callers = await self._find(list(in_use))
+            for digest, known in in_use.items():
+                if self._lookups.get(digest) is known:
+                    renewed = self._lookups[digest] = _Lookup(now, loop.create_future())
+                    renewed.found.set_result(callers.get(digest))
 
     async def _find_one(self, digest: str) -> Caller | None:
         return (await self._find([digest])).get(digest)

@@ -43,7 +43,8 @@ class OpenRelease:
         if not (is_other or mark not in (None, self._current_mark)) or (release_id, mark) == self._refused:
             return False
         try:
-            artifact, opened_mark = await asyncio.to_thread(self._open, release_id)
+            opened, opened_mark = await asyncio.to_thread(self._open, release_id)
+            artifact = await asyncio.to_thread(opened.hashed)
             await self._make_ready(artifact)
         except (ArtifactError, OSError):
             # One that is there is not read again until it is another one: that takes all cores.
