@@ -15,6 +15,12 @@ def index(ids: list[str]) -> IdIndex:
     return IdIndex(packed, np.argsort(packed, kind="stable"))
 
 
+def hashed_index(ids: list[str]) -> IdIndex:
+    found = index(ids)
+    found.hash()
+    return found
+
+
 def taken(found: IdIndex) -> NDArray[np.bool_]:
     assert found.slots is not None
     return np.frombuffer(found.slots, np.int32) >= 0
@@ -22,8 +28,7 @@ def taken(found: IdIndex) -> NDArray[np.bool_]:
 
 @given(st.lists(IDS, max_size=40), st.lists(IDS, max_size=10))
 def test_a_row_is_the_first_that_has_the_id(ids: list[str], others: list[str]) -> None:
-    searched = index(ids)
-    hashed = searched.hashed()
+    searched, hashed = index(ids), hashed_index(ids)
     # What numpy keeps of an id with NULs at its end is another id.
     kept = [id_.rstrip("\0") for id_ in ids]
     for id_ in [*ids, *others, "x" * 50]:
@@ -34,7 +39,7 @@ def test_a_row_is_the_first_that_has_the_id(ids: list[str], others: list[str]) -
 
 def test_ids_that_follow_on_each_other_do_not_crowd() -> None:
     for form in ("u{}", "user-{:08d}", "{:x}", "shop:{}:7"):
-        found = index([form.format(number) for number in range(100_000)]).hashed()
+        found = hashed_index([form.format(number) for number in range(100_000)])
         is_taken = taken(found)
         ends = np.flatnonzero(np.diff(is_taken, prepend=False, append=False))
         assert (ends[1::2] - ends[::2]).max() < 60
@@ -42,6 +47,6 @@ def test_ids_that_follow_on_each_other_do_not_crowd() -> None:
 
 
 def test_many_rows_without_an_id_are_no_hindrance() -> None:
-    found = index([""] * 50_000 + ["u1", "u2"]).hashed()
+    found = hashed_index([""] * 50_000 + ["u1", "u2"])
     assert [found.row(id_) for id_ in ("", "u1", "u2", "u3")] == [0, 50_000, 50_001, None]
     assert np.count_nonzero(taken(found)) == 3

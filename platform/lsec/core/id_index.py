@@ -1,8 +1,8 @@
 """Ids as packed bytes, and the rows that they stand for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,19 @@ ROWS_AT_ONCE = 32_768
 class IdIndex:
     """Ids as UTF-8 bytes [N] in row order, and the order [N] that sorts them, for look-up.
 
-    With `slots`, which `hashed` makes, one id is found by its hash: a binary search waits for memory at each
-    of its steps. Whoever chooses ids can have theirs crowd; then it is the search through those.
+    After `hash` one id is found by its hash: a binary search waits for memory at each of its steps. Whoever
+    chooses ids can have theirs crowd; then all of those are looked at.
     """
 
     ids: NDArray[np.bytes_]
     order: NDArray[np.int64]
-    slots: memoryview | None = None
+    slots: memoryview | None = field(default=None, init=False, repr=False, compare=False)
     """The row of an id at the place of its hash or the first free one after it; `_EMPTY` ends the search."""
 
-    def hashed(self) -> Self:
-        """The same for many questions after one id each; it takes a second for some two million ids."""
+    def hash(self) -> None:
+        """Make one id be found sooner; it takes a second for some two million, and may be asked meanwhile."""
         slots = _slots(self.ids, self.order, 2 * len(self.ids) + 1)
-        return replace(self, slots=slots.data.toreadonly())
+        object.__setattr__(self, "slots", slots.data.toreadonly())
 
     def row(self, id_: str) -> int | None:
         """The row of this id."""
@@ -39,13 +39,14 @@ class IdIndex:
         # numpy drops trailing NULs, and would copy all ids to compare them with a longer key.
         if not len(ids) or len(key) > ids.itemsize or key.endswith(b"\0"):
             return None
-        if self.slots is None:
+        slots = self.slots
+        if slots is None:
             place = int(ids.searchsorted(np.array(key, dtype=ids.dtype), sorter=self.order))
             row = int(self.order[place]) if place < len(ids) else _EMPTY
             return row if row != _EMPTY and ids[row] == key else None
         number = int.from_bytes(key.ljust(ids.itemsize, b"\0")) % _PRIME
         place = (number * _SPREAD & _LOW_BITS) * (2 * len(ids) + 1) >> 32
-        while (row := self.slots[place]) != _EMPTY:
+        while (row := slots[place]) != _EMPTY:
             if ids[row] == key:
                 return row
             place += 1

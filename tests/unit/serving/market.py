@@ -17,7 +17,9 @@ NOW_MS = 1_000_000
 
 def index(ids: Sequence[str]) -> IdIndex:
     packed = np.array([id_.encode() for id_ in ids] or [], dtype=np.bytes_)
-    return IdIndex(packed, np.argsort(packed)).hashed()
+    found = IdIndex(packed, np.argsort(packed))
+    found.hash()
+    return found
 
 
 def product(

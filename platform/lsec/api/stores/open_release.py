@@ -30,6 +30,7 @@ class OpenRelease:
         self._complained_of: set[str] = set()
         self._refused: tuple[str, FileMark | None] | None = None
         self._current_mark: FileMark | None = None
+        self._hashing: asyncio.Task[None] | None = None
         self.current: Artifact | None = None
         """The artifact of the release that requests are answered from."""
 
@@ -43,8 +44,7 @@ class OpenRelease:
         if not (is_other or mark not in (None, self._current_mark)) or (release_id, mark) == self._refused:
             return False
         try:
-            opened, opened_mark = await asyncio.to_thread(self._open, release_id)
-            artifact = await asyncio.to_thread(opened.hashed)
+            artifact, opened_mark = await asyncio.to_thread(self._open, release_id)
             await self._make_ready(artifact)
         except (ArtifactError, OSError):
             # One that is there is not read again until it is another one: that takes all cores.
@@ -55,6 +55,8 @@ class OpenRelease:
             return False
         self.current, self._current_mark = artifact, opened_mark
         log.info("serving release %s", release_id)
+        # Requests are answered meanwhile, and the next release is not waited for.
+        self._hashing = asyncio.create_task(asyncio.to_thread(artifact.hash_ids))
         return True
 
     async def show_none(self) -> None:
