@@ -12,9 +12,9 @@ from lsec.api.reasons import POPULAR, TASTE, Explainer, popular_in
 from lsec.api.stores.challenger import Arm, Challenger
 from lsec.api.stores.erasures import ErasureStore
 from lsec.api.stores.graph import SERVING_TIMEOUT_S, Graph
-from lsec.api.stores.shoppers import Known
 from lsec.api.stores.streams import Streams
 from lsec.serving.answer import answer
+from lsec.serving.known import Known
 from lsec.serving.shelf import Shelf
 from lsec.serving.shopper import Shopper
 from lsec.serving.tags import Rows

@@ -12,7 +12,7 @@ _SPREAD, _LOW_BITS = 2_654_435_769, 0xFFFF_FFFF
 """Numbers that follow on each other lie far apart once multiplied. Source: Knuth, TAOCP 6.4."""
 _EMPTY = -1
 ROWS_AT_ONCE = 32_768
-"""An index of many is made so many at a time: requests have their turn in between."""
+"""Of many, so many at a time: requests have their turn in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class IdIndex:
 
     def find(self, ids: NDArray[np.bytes_]) -> NDArray[np.int64]:
         """The rows [N] of ids [N] as packed bytes, −1 for one that is not there; for many at once."""
-        if not len(self.ids):
-            return np.full(len(ids), -1, np.int64)
-        places = np.searchsorted(self.ids, ids, sorter=self.order)
-        rows = self.order[np.minimum(places, len(self.ids) - 1)]
-        return np.where(self.ids[rows] == ids, rows, -1)
+        found = np.full(len(ids), -1, np.int64)
+        for start in range(0, len(ids) if len(self.ids) else 0, ROWS_AT_ONCE):
+            part = ids[start : start + ROWS_AT_ONCE]
+            places = np.searchsorted(self.ids, part, sorter=self.order)
+            rows = self.order[np.minimum(places, len(self.ids) - 1)]
+            found[start : start + ROWS_AT_ONCE] = np.where(self.ids[rows] == part, rows, -1)
+        return found
 
     def rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The rows of these ids, −1 for one that is not there."""

@@ -71,6 +71,7 @@ class Market:
             catalog = self.shelf.catalog
             if artifact is not None:
                 catalog = await asyncio.to_thread(catalog.aligned, artifact.products)
+                await self._shoppers.expect(artifact)
             shelf = Shelf(artifact, catalog)
             await asyncio.to_thread(shelf.take_in_new)
             self.shelf = shelf

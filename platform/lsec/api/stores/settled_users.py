@@ -1,9 +1,10 @@
 """For whom a release's slate is enough: one look through the graph, a part of the users at a time."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
 from lsec.core.artifact import Artifact
@@ -35,6 +36,35 @@ async def settled_users(graph: Graph, artifact: Artifact) -> AsyncGenerator[tupl
         )
         rows = artifact.users.find(np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
         yield rows[rows >= 0], lists["tastes"]
+
+
+def still_settled(
+    artifact: Artifact, before: Artifact, is_settled: NDArray[np.bool_], heard_of: Sequence[str]
+) -> NDArray[np.bool_]:
+    """For which users [N] of a release its slate is enough, as far as that follows from the one before.
+
+    It was enough for `is_settled` [M] there, and of them `heard_of` have changed since. What a later snapshot
+    lacks, an earlier one lacked; of an earlier one than before, nothing follows.
+    """
+    found = np.zeros(len(artifact.user_ids), np.bool_)
+    if _is_as_late(artifact, before):
+        rows = artifact.users.find(before.user_ids[is_settled])
+        found[rows[rows >= 0]] = True
+        for start in range(0, len(heard_of), USERS_PER_READ):
+            part = [id_.encode() for id_ in heard_of[start : start + USERS_PER_READ]]
+            rows = artifact.users.find(np.array(part, np.bytes_))
+            found[rows[rows >= 0]] = False
+    return found
+
+
+def _is_as_late(artifact: Artifact, before: Artifact) -> bool:
+    """Whether a release's snapshot holds, of the same logs, at least what the one before's does."""
+    held, held_before = (
+        {(each["shard"], each["epoch"]): each["seq"] for each in release.manifest.positions or []}
+        for release in (artifact, before)
+    )
+    is_behind = any(held.get(log, -1) < seq for log, seq in held_before.items())
+    return held.keys() == held_before.keys() and not is_behind and since_ms(artifact) >= since_ms(before)
 
 
 def since_ms(artifact: Artifact) -> int:

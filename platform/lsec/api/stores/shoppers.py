@@ -10,7 +10,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from neo4j.exceptions import DriverError, Neo4jError
@@ -18,14 +17,14 @@ from numpy.typing import NDArray
 
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
 from lsec.api.stores.readings import Readings, has_succeeded
-from lsec.api.stores.settled_users import settled_users, since_ms
+from lsec.api.stores.settled_users import settled_users, since_ms, still_settled
 from lsec.core.artifact import Artifact
 from lsec.core.fold_in import FoldIn
 from lsec.serving.answer import Ranking
-from lsec.serving.folding import folded_in, of_row, of_slate
+from lsec.serving.folding import folded_in, of_slate
+from lsec.serving.known import Known, of_release, of_release_row
 from lsec.serving.shelf import Shelf
 from lsec.serving.shopper import Shopper
-from lsec.serving.tags import NO_ROWS, Rows
 
 MAX_HELD = 50_000
 """Users whose state is kept; the one not asked for longest goes first."""
@@ -40,19 +39,6 @@ HEARD_PER_TURN = 2_000
 """After so many users requests have their turn."""
 
 log = logging.getLogger(__name__)
-
-
-class Known(NamedTuple):
-    """What is known of a user: their live state, None if it was not needed, and their ranking, if any.
-
-    `bought` are the product rows that they bought, by the state or the release; `is_stale` says that they
-    have changed since.
-    """
-
-    shopper: Shopper | None
-    ranking: Ranking | None
-    bought: Rows = NO_ROWS
-    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +65,20 @@ class Shoppers:
         self._readings = Readings(self._read, keep=self._keep)
         self._heard_of: dict[str, Heard] = {}
         self._is_clean: NDArray[np.bool_] = np.zeros(0, bool)
+        self._coming: tuple[Artifact, NDArray[np.bool_]] | None = None
+        """A release to be served next, and for whom its slate will be enough."""
         self._begun = asyncio.Event()
 
+    async def expect(self, artifact: Artifact) -> None:
+        """Find out, before a release is served, for whom its slate will be enough as the last one's was."""
+        before = self._shelf.artifact if self._shelf else None
+        if before is not None:
+            settled = self._is_clean.copy(), list(self._heard_of)
+            # Whoever is heard of from now on is not forgotten with the release that comes.
+            self._coming = artifact, await asyncio.to_thread(still_settled, artifact, before, *settled)
+
     def begin(self, shelf: Shelf, *, is_same_graph: bool = True) -> None:
-        """Begin anew with a release: of nobody is it known that its slate is enough.
+        """Begin anew with a release: of nobody but `expect`ed ones is it known that its slate is enough.
 
         What users were known to have done is kept until they are read again, unless it is another graph.
         """
@@ -94,7 +90,11 @@ class Shoppers:
         self._fold_in = None
         self._held.clear()
         self._readings.forget_all()
-        self._is_clean = np.zeros(len(shelf.artifact.user_ids) if shelf.artifact else 0, bool)
+        coming, self._coming = self._coming, None
+        if coming is not None and coming[0] is shelf.artifact and is_same_graph:
+            self._is_clean = coming[1]
+        else:
+            self._is_clean = np.zeros(len(shelf.artifact.user_ids) if shelf.artifact else 0, bool)
         self._begun.set()
 
     def changed(self, user_id: str, *, has_new_taste: bool) -> None:
@@ -282,15 +282,3 @@ class Shoppers:
                 if self._heard_of[user_id].at_ms < moment_ms:
                     del self._heard_of[user_id]
             await asyncio.sleep(0)
-
-
-def of_release(user_id: str, shelf: Shelf) -> Known:
-    """What the release alone knows of a user."""
-    row = shelf.user_row(user_id)
-    return Known(None, None) if row is None else of_release_row(row, shelf)
-
-
-def of_release_row(row: int, shelf: Shelf) -> Known:
-    """What the release alone knows of the user in a row."""
-    assert shelf.artifact is not None
-    return Known(None, of_row(row, shelf), shelf.artifact.bought(row))
