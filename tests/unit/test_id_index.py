@@ -21,6 +21,10 @@ def hashed_index(ids: list[str]) -> IdIndex:
     return found
 
 
+def without_nuls(packed: bytes) -> str:
+    return packed.decode().rstrip("\0")
+
+
 def taken(found: IdIndex) -> NDArray[np.bool_]:
     assert found.slots is not None
     return np.frombuffer(found.slots, np.int32) >= 0
@@ -35,6 +39,9 @@ def test_a_row_is_the_first_that_has_the_id(ids: list[str], others: list[str]) -
         is_there = id_ in kept and not id_.endswith("\0")
         expected = kept.index(id_) if is_there else None
         assert searched.row(id_) == hashed.row(id_) == expected
+    asked = np.array([id_.encode() for id_ in [*ids, *others, "x" * 50]])
+    expected_rows = [kept.index(id_) if id_ in kept else -1 for id_ in map(without_nuls, asked.tolist())]
+    assert searched.find(asked).tolist() == expected_rows
 
 
 def test_ids_that_follow_on_each_other_do_not_crowd() -> None:

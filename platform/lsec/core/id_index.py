@@ -57,7 +57,8 @@ class IdIndex:
         found = np.full(len(ids), -1, np.int64)
         for start in range(0, len(ids) if len(self.ids) else 0, ROWS_AT_ONCE):
             part = ids[start : start + ROWS_AT_ONCE]
-            places = np.searchsorted(self.ids, part, sorter=self.order)
+            # Of the same width, or all ids would be copied; one that is cut off by that is not the one found.
+            places = np.searchsorted(self.ids, part.astype(self.ids.dtype), sorter=self.order)
             rows = self.order[np.minimum(places, len(self.ids) - 1)]
             found[start : start + ROWS_AT_ONCE] = np.where(self.ids[rows] == part, rows, -1)
         return found
