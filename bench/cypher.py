@@ -121,9 +121,8 @@ def measured(target: Target, secret: str, statement: str, name: str, sizes: Size
         is_busy = target.backlog() > 0
         poster.join()
     before = curve.rate(begin, asked)
-    print(
-        f"{name}: {ending} after {seconds:.1f} s", "" if is_busy else "; THE LOG RAN OUT: not a measurement"
-    )
+    warning = "" if is_busy else "; THE LOG RAN OUT: not a measurement"
+    print(f"{name}: {ending} after {seconds:.1f} s{warning}")
     return {
         "before/s": before,
         "share with it": curve.rate(asked, ended) / before,

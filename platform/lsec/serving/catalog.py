@@ -50,7 +50,8 @@ class Catalog:
         """Ids by row; those of the release are read when they are first asked for."""
         self._new_rows: dict[str, int] = {}
         self._faults = np.full(num, ABSENT if is_read else 0, np.uint8)
-        self._seen_faults = self._faults.data.toreadonly()
+        self.faults = self._faults.data.toreadonly()
+        """Of each row the faults, for now: a row may be shown that has none of the `barring` ones."""
         self._expires_ms: NDArray[np.int64] = np.full(num, NEVER_MS, np.int64)
         self.categories = Tags(num)
         self.sellers = Tags(num)
@@ -135,11 +136,6 @@ class Catalog:
         offered: NDArray[np.bool_] = self._faults[rows] & np.uint8(barring(in_stock=in_stock)) == 0
         return offered
 
-    @property
-    def faults(self) -> memoryview:
-        """Of each row the faults, for now: a row may be shown that has none of the `barring` ones."""
-        return self._seen_faults
-
     def aligned(self, products: IdIndex) -> Self:
         """The same products in the order of another release."""
         other = type(self)(products, is_read=self.is_read)
@@ -172,7 +168,7 @@ class Catalog:
         if row >= len(self._faults):
             room = max(1024, row // 8)
             self._faults = np.concatenate([self._faults, np.full(room, ABSENT, np.uint8)])
-            self._seen_faults = self._faults.data.toreadonly()
+            self.faults = self._faults.data.toreadonly()
             self._expires_ms = np.concatenate([self._expires_ms, np.full(room, NEVER_MS, np.int64)])
         self._names.append(product_id)
         self._new_rows[product_id] = row

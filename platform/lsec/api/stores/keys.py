@@ -60,7 +60,7 @@ class KeyStore:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lookups: dict[str, _Lookup] = {}
-        self._renewing: set[asyncio.Task[None]] = set()
+        self._renewal: asyncio.Task[None] | None = None
 
     async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
         """A new key and its secret, which is shown this once."""
@@ -95,10 +95,9 @@ class KeyStore:
             lookup = self._begin(digest, now)
         else:
             lookup.is_asked = True
-        if now - lookup.started > REFRESH_S and not self._renewing and lookup.is_in_use(now):
-            renewal = asyncio.create_task(self._renew())
-            self._renewing.add(renewal)
-            renewal.add_done_callback(self._renewing.discard)
+        is_renewing = self._renewal is not None and not self._renewal.done()
+        if now - lookup.started > REFRESH_S and not is_renewing and lookup.is_in_use(now):
+            self._renewal = asyncio.create_task(self._renew())
         try:
             # A request that goes away must not cancel the look-up for the others.
             return lookup.found.result() if lookup.found.done() else await asyncio.shield(lookup.found)
