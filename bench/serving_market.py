@@ -129,7 +129,7 @@ def write_release(folder: Path, market: Market, bought: NDArray[np.int64], rng: 
         release_id=RELEASE_ID,
         created_at=datetime.now(UTC).isoformat(),
         counts=counts,
-        positions=[{"shard": 0, "epoch": "", "position": SNAPSHOT_POSITION, "seq": 0}],
+        positions=[{"shard": 0, "position": SNAPSHOT_POSITION, "seq": 0}],
         hyperparameters={"follow_weight": 0.2, "view_weight": 0.3, "view_edge": 0.3},
         files=write_arrays(folder, typed),
     )

@@ -14,6 +14,7 @@ from graph_schema.events import moment_of
 from lsec.core.artifact import Artifact, open_artifact
 from lsec.core.drift import Drift, drift_between
 from lsec.core.ledger import AuditRecord, Training, TrainingStatus, utc_now
+from lsec.core.log_positions import LogPosition, seqs_by_shard
 from lsec.core.release_ledger import RetrainingPolicy
 from lsec.core.retraining import POLICY_ID, default_policy
 from lsec.core.settings import Settings
@@ -162,15 +163,12 @@ def _new_purchases(driver: neo4j.Driver, artifact: Artifact) -> tuple[list[str],
     """Products[N] with new purchases, how many each has, and how many buyers, within the champion's scope."""
     positions = artifact.manifest.positions or []
     scope = artifact.manifest.scope or {}
-    seqs = [0] * (max((each["shard"] for each in positions), default=0) + 1)
-    for each in positions:
-        seqs[each["shard"]] = each["seq"]
     [row] = read_rows(
         driver,
         "retraining/new_purchases",
         timeout_s=LOOK_TIMEOUT_S,
         since=_since(positions),
-        seqs=seqs,
+        seqs=seqs_by_shard(positions),
         categories=list(scope.get("categories") or ()) or None,
         streamers=list(scope.get("streamers") or ()) or None,
         limit=MAX_NEW,
@@ -178,7 +176,7 @@ def _new_purchases(driver: neo4j.Driver, artifact: Artifact) -> tuple[list[str],
     return row["products"], np.array(row["purchases"], np.int64), np.array(row["buyers"], np.int64)
 
 
-def _since(positions: list[dict[str, Any]]) -> datetime:
+def _since(positions: list[LogPosition]) -> datetime:
     """Before the first purchase that counts as new: positions in the log begin with the milliseconds."""
     moments = [int(str(each["position"] or "0").partition("-")[0]) for each in positions]
     return max(moment_of(min(moments, default=0)) - LATE, moment_of(0))

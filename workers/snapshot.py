@@ -4,18 +4,20 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import neo4j
 import numpy as np
 from numpy.typing import NDArray
 
 from lsec.core import durable
+from lsec.core.log_positions import LogPosition, seqs_by_shard
 from workers.graph import read_rows
 from workers.snapshot_ranges import NODES_PER_RANGE, Columns, Rows, read_ranges
 from workers.snapshot_tables import EDGES, Table, in_order, new_tables
@@ -87,9 +89,9 @@ def export_snapshot(
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir(parents=True)
     # Before all else: who and what these purchases are of is in the graph by then.
-    positions = read_rows(driver, "export/positions")
+    positions = msgspec.convert(read_rows(driver, "export/positions"), list[LogPosition])
     with new_tables(partial) as tables:
-        _Export(driver, scope, tables, check).write(seqs=_seqs(positions))
+        _Export(driver, scope, tables, check).write(seqs=seqs_by_shard(positions))
         write_manifest(partial, tables, scope=scope.as_json(), positions=positions)
     durable.move_folder(partial, folder)
     return read_manifest(folder)
@@ -102,7 +104,7 @@ def discard_parts(folder: Path) -> None:
 
 
 def write_manifest(
-    folder: Path, tables: Mapping[str, Table], *, scope: Mapping[str, Any], positions: list[dict[str, Any]]
+    folder: Path, tables: Mapping[str, Table], *, scope: Mapping[str, Any], positions: Sequence[LogPosition]
 ) -> None:
     """Finish the tables and describe them: with its manifest a folder is a snapshot."""
     files = {table.path.name: table.finish() for table in tables.values()}
@@ -120,14 +122,6 @@ def write_manifest(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a snapshot."""
     return dict(json.loads((folder / MANIFEST).read_text()))
-
-
-def _seqs(positions: list[dict[str, Any]]) -> list[int]:
-    """The last batch of each shard, at the shard's index; 0 where a shard has none yet."""
-    seqs = [0] * (max((p["shard"] for p in positions), default=0) + 1)
-    for position in positions:
-        seqs[position["shard"]] = position["seq"]
-    return seqs
 
 
 @dataclass(frozen=True, slots=True)

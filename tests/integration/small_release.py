@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import neo4j
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.memory_release import manifest
+from lsec.core.log_positions import LogPosition
 from workers.publish import active_release, flip
 from workers.training.artifact_files import write_arrays, write_manifest
 
 SLATE_LENGTH = 6
+POSITIONS: Sequence[LogPosition] = ({"shard": 0, "seq": 1, "position": "1767225600000-0"},)
+"""Those of a snapshot of the beginning of 2026."""
 
 
 def write_artifact(
@@ -22,7 +24,7 @@ def write_artifact(
     products: Sequence[str],
     popular: Sequence[str],
     bought: Mapping[str, Sequence[str]] | None = None,
-    positions: Sequence[Mapping[str, Any]] = (),
+    positions: Sequence[LogPosition] = POSITIONS,
 ) -> None:
     """An artifact whose users have these slates, scored 10, 9, 8…; a product's bias is minus its place."""
     folder.mkdir(parents=True)

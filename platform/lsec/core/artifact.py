@@ -14,6 +14,7 @@ from lsec.core.checksums import check_files
 from lsec.core.errors import ArtifactError
 from lsec.core.half_precision import inner_products, to_single
 from lsec.core.id_index import IdIndex, ids_of
+from lsec.core.log_positions import LogPosition
 from lsec.core.tensor_file import RETRAIN, map_tensors
 
 ARTIFACT_VERSION = 3
@@ -45,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics: dict[str, Any]
     counts: dict[str, int]
     snapshot_sha256: str
-    positions: Any
+    positions: list[LogPosition] | None
     scope: Any
     files: dict[str, str]
 

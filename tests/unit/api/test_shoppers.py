@@ -16,12 +16,12 @@ from tests.unit.serving.market import artifact
 PRODUCTS = [f"p{number}" for number in range(4)]
 
 
-def release(users: str, *, seq: int = 5, epoch: str = "e", position: str = "1000000-0") -> Artifact:
+def release(users: str, *, seq: int = 5, shard: int = 0, position: str = "1000000-0") -> Artifact:
     """One whose users are letters, in this order, and all have a slate."""
     found: Any = artifact(
         PRODUCTS, bought={user: [0] for user in users}, slates={user: [1, 2] for user in users}
     )
-    positions = [{"shard": 0, "epoch": epoch, "position": position, "seq": seq}]
+    positions = [{"shard": shard, "seq": seq, "position": position}]
     object.__setattr__(found, "manifest", manifest(positions=positions))
     return found  # type: ignore[no-any-return]
 
@@ -37,8 +37,8 @@ def test_who_was_settled_and_was_not_heard_of_still_is() -> None:
     assert settled(release("abcd"), release("dxba"), heard_of="bxz") == "da"
 
 
-@pytest.mark.parametrize("other", [{"seq": 4}, {"epoch": "f"}, {"position": "900000-0"}])
-def test_of_an_earlier_snapshot_or_another_log_nothing_follows(other: dict[str, Any]) -> None:
+@pytest.mark.parametrize("other", [{"seq": 4}, {"shard": 1}, {"position": "900000-0"}])
+def test_of_an_earlier_snapshot_or_another_shard_nothing_follows(other: dict[str, Any]) -> None:
     assert settled(release("abcd"), release("abcd", **other)) == ""
 
 

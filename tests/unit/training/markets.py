@@ -49,7 +49,11 @@ def write_snapshot(
     for relation in ("sells", "watched", "viewed"):
         ends = [rng.integers(0, max(sizes[end], 1), num_follows) for end in COLUMNS[relation][:2]]
         write_edges(folder, relation, *ends)
-    manifest = {"version": SNAPSHOT_VERSION, "positions": [{"shard": 0, "seq": 7}], "sha256": f"{seed:064x}"}
+    manifest = {
+        "version": SNAPSHOT_VERSION,
+        "positions": [{"shard": 0, "seq": 7, "position": "7-0"}],
+        "sha256": f"{seed:064x}",
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

@@ -26,7 +26,7 @@ def manifest(metrics: dict[str, Any], *, scoring: Scoring = "cosine", scope: Any
         metrics=metrics,
         counts={"users": 61, "products": 47, "streamers": 5, "buys": 512},
         snapshot_sha256="ab" * 32,
-        positions=[{"shard": 0, "seq": 7}],
+        positions=[{"shard": 0, "seq": 7, "position": "7-0"}],
         scope=scope,
         files={},
     )
@@ -56,7 +56,7 @@ def test_it_says_what_it_was_trained_on_and_how() -> None:
         "| users | 61 |",
         "| buys | 512 |",
         f"| SHA-256 of the snapshot | {'ab' * 32} |",
-        '| up to these positions in the event log | [{"shard":0,"seq":7}] |',
+        '| up to these positions in the event log | [{"shard":0,"seq":7,"position":"7-0"}] |',
         r'| scope | {"categories":["a\|b"],"since":null} |',
         "| layer_weights | 0.5, 1 |",
         "| num_steps | 150 |",

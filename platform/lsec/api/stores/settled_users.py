@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lsec.api.stores.graph import ANALYSIS_TIMEOUT_S, SERVING_TIMEOUT_S, Graph
 from lsec.core.artifact import Artifact
 from lsec.core.event_log import entry_id_ms
+from lsec.core.log_positions import seqs_by_shard
 from lsec.serving.shopper import FATIGUE_DAYS
 from lsec.serving.tags import Rows
 
@@ -29,7 +30,7 @@ async def settled_users(graph: Graph, artifact: Artifact) -> AsyncGenerator[tupl
                 "start": start,
                 "stop": start + USERS_PER_READ,
                 "release_id": artifact.manifest.release_id,
-                "seqs": [position["seq"] for position in artifact.manifest.positions or []],
+                "seqs": seqs_by_shard(artifact.manifest.positions or []),
                 "since_ms": since,
                 "shown_since": datetime.now(UTC).date() - timedelta(days=FATIGUE_DAYS),
             },
@@ -58,12 +59,12 @@ def still_settled(
 
 
 def _is_as_late(artifact: Artifact, before: Artifact) -> bool:
-    """Whether a release's snapshot holds, of the same logs, at least what the one before's does."""
+    """Whether a release's snapshot holds at least what the one before's does, as far as logs tell."""
     held, held_before = (
-        {(each["shard"], each["epoch"]): each["seq"] for each in release.manifest.positions or []}
+        {each["shard"]: each["seq"] for each in release.manifest.positions or []}
         for release in (artifact, before)
     )
-    is_behind = any(held.get(log, -1) < seq for log, seq in held_before.items())
+    is_behind = any(held.get(shard, -1) < seq for shard, seq in held_before.items())
     return held.keys() == held_before.keys() and not is_behind and since_ms(artifact) >= since_ms(before)
 
 
