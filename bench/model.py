@@ -24,6 +24,7 @@ planted influence, split by time (`bench/market_set.py`).
     python bench/model.py --data ../shared/data --seeds 3 --json model.json
     python bench/model.py --data ../shared/data --set ciao --without follows
     python bench/model.py --data ../shared/data --set market --baselines
+    python bench/model.py --data ../shared/data --set ciao --paper het-gcn --seeds 1 --no-gain
     python bench/model.py --data ../shared/data --table --minutes 20      (hours)
 """
 
@@ -97,9 +98,20 @@ def arguments() -> argparse.ArgumentParser:
         "--model", choices=MODEL_NAMES, default=DEFAULT_MODEL, help="with its preset (default %(default)s)"
     )
     options.add_argument("--baselines", action="store_true", help="the plain baselines too")
-    options.add_argument("--table", action="store_true", help="baselines and the paper's models too: long")
     options.add_argument(
-        "--minutes", type=float, default=20.0, metavar="M", help="of each model of the paper (default 20)"
+        "--paper",
+        choices=PAPER_MODELS,
+        action="append",
+        default=[],
+        help="this model of the paper too, chosen by the val part; give it again for more",
+    )
+    options.add_argument("--table", action="store_true", help="baselines and all the paper's models: long")
+    options.add_argument(
+        "--minutes",
+        type=float,
+        default=20.0,
+        metavar="M",
+        help="of each model of the paper by --paper or --table (default 20)",
     )
     options.add_argument(
         "--without",
@@ -141,18 +153,18 @@ def run(data: DataSet, chosen: argparse.Namespace, figures: dict[str, Json]) -> 
             ranker = make()
             result = measured(ranker, data, seconds=time.monotonic() - started)
             figures[name] = rows.add(name, result)
-    if chosen.table:
-        for model in PAPER_MODELS if data.val is not None else ():
-            told = told_as(f"{data.name}, {model}")
-            result = train_by_paper(
-                data,
-                model,
-                minutes=chosen.minutes,
-                device=chosen.device,
-                overrides=overrides,
-                on_progress=told,
-            )
-            figures[model] = rows.add(f"paper's {model}", result)
+    for model in PAPER_MODELS if data.val is not None else ():
+        if not (chosen.table or model in chosen.paper):
+            continue
+        result = train_by_paper(
+            data,
+            model,
+            minutes=chosen.minutes,
+            device=chosen.device,
+            overrides=overrides,
+            on_progress=told_as(f"{data.name}, {model}"),
+        )
+        figures[model] = rows.add(f"paper's {model}", result)
     ours = train(data, chosen, "", overrides)
     summary = rows.add(f"{chosen.model}, trainings: {chosen.seeds}", ours)
     figures.update(summary)
