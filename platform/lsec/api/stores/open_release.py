@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lsec.core.artifact import MANIFEST, Artifact, open_artifact
-from lsec.core.errors import ArtifactError, NotFound
+from lsec.core.errors import NotFound
 
 FileMark = tuple[int, int]
 """A file's inode and time of change."""
@@ -46,7 +46,8 @@ class OpenRelease:
         try:
             artifact, opened_mark = await asyncio.to_thread(self._open, release_id)
             await self._make_ready(artifact)
-        except (ArtifactError, OSError):
+        # Whatever it is: one release that cannot be served must not take down what serves the one before.
+        except Exception:
             # One that is there is not read again until it is another one: that takes all cores.
             self._refused = (release_id, mark) if mark is not None else None
             if release_id not in self._complained_of:
