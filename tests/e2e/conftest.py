@@ -14,6 +14,7 @@ import pytest
 
 from lsec.core.settings import Settings
 from lsec.local import running_stack
+from tests.whole_loops import require_whole_loops
 
 COMMAND_TIMEOUT_S = 240
 NUM_USERS, NUM_PRODUCTS, NUM_STREAMERS, BUYS_PER_USER = 60, 40, 4, 8
@@ -58,6 +59,7 @@ def full_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     )
     with running_stack(settings) as stack:
         yield stack.settings
+        require_whole_loops(settings.data_dir)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from lsec.local.supervisor import Child
 from tests.faults.comparison import Difference, difference
 from tests.faults.ledger import Ledger, make_ledger
 from tests.faults.producers import Producers, Tally
+from tests.whole_loops import require_whole_loops
 from workers.graph import open_driver
 
 DRAIN_S = 900.0
@@ -202,6 +203,7 @@ def faulty_stack(data_dir: Path, *, shards: int = 1, heap_mb: int = 512) -> Iter
         # Less than that may not send the erasures of a ledger.
         _, secret = asyncio.run(create(stack.settings, "faults", Scope.ADMIN))
         yield FaultyStack(stack, secret, reports)
+        require_whole_loops(data_dir)
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float = 240.0) -> None:

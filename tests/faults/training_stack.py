@@ -20,6 +20,7 @@ from lsec.core.ledger import Scope
 from lsec.core.settings import Settings
 from lsec.local import running_stack
 from tests.faults.faulty_stack import FaultyStack, wait_until
+from tests.whole_loops import require_whole_loops
 from workers.graph import open_driver
 
 SERVICES = ("valkey", "neo4j", "api", "upkeep", "beat")
@@ -192,3 +193,4 @@ def training_stack(data_dir: Path) -> Iterator[TrainingStack]:
                 yield trainings
             finally:
                 trainings.stop_workers()
+            require_whole_loops(data_dir)
