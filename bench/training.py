@@ -11,8 +11,9 @@ else the machine does: run it on a quiet one. The JSON has an object for each se
   either, imports, reading the data and evaluation do not count, all else does. Theirs is `rechub` from PyPI,
   installed into the user's cache folder at the first run (5 GB); `authors_measured` is 0 where that fails,
   and the figures are those given in the project's baselines.
-- `step_ms`, `floor_ms`, `floor_share`: a step, the time in which this machine could do its sparse and dense
-  products alone, and the second over the first.
+- `first_step_ms`, `step_ms`: the very first step, and one once the memory is there that steps go on with.
+- `floor_ms`, `floor_share`: the time in which this machine could do a step's sparse and dense products alone,
+  and that over `step_ms`.
 - `sparse …`: ways to take the sparse products, to users and to products.
 - on a GPU, `peak_gpu_mb`; `gpu_…_ms`, what a step's time goes into by kind of kernel; `sparse_gb_per_s`, what
   the sparse products move while they run.

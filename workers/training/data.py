@@ -52,7 +52,7 @@ class Pairs:
         """These pairs but for the others."""
         width = 1 + max(int(pairs.targets.max(initial=0)) for pairs in (self, others))
         ours, theirs = (pairs.sources * width + pairs.targets for pairs in (self, others))
-        return self[~np.isin(ours, theirs)]
+        return self[~np.isin(ours, theirs, assume_unique=True)]
 
     def __getitem__(self, index: NDArray[Any]) -> "Pairs":
         """The pairs at these positions; `index` must keep the order."""

@@ -8,6 +8,7 @@ where products have up to 130,000 buyers. `bench/training.py` measures both. cuS
 same order each time.
 """
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -20,16 +21,25 @@ from torch.nn import functional
 
 from workers.training import processes
 
+BAND_COLUMNS = 2**16
+"""So many rows of 192 numbers stay in the CPU's last cache while they are gathered."""
+MIN_BAND_WEIGHTS = 8
+"""Each band goes over the product once more, which fewer weights a row than these do not make up for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rowwise:
-    """A constant matrix [R, C] by rows: row r has weights at columns, from starts[r] to starts[r + 1]."""
+    """A constant matrix [R, C] by rows: row r has weights at columns, from starts[r] to starts[r + 1].
+
+    `csr` or `bands` is the same once more, in the form that it is multiplied by.
+    """
 
     starts: Tensor
     columns: Tensor
     weights: Tensor
     num_columns: int
     csr: Tensor | None = None
+    bands: "tuple[Rowwise, ...]" = ()
 
     def with_csr(self) -> "Rowwise":
         """The same, to be multiplied as a CSR tensor over the same memory."""
@@ -41,15 +51,43 @@ class Rowwise:
             )
         return replace(self, csr=csr)
 
+    def in_bands(self) -> "Rowwise":
+        """The same, to be multiplied as a sum over bands of columns if that is quicker.
+
+        The rows that are gathered for a band lie close together. To 100,000 products from 500,000 users it
+        takes .6 of the time.
+        """
+        num_rows = len(self.starts) - 1
+        num = math.ceil(self.num_columns / BAND_COLUMNS)
+        num = min(num, len(self.columns) // (MIN_BAND_WEIGHTS * max(num_rows, 1)))
+        if num < 2:
+            return self
+        width = math.ceil(self.num_columns / num)
+        rows = torch.repeat_interleave(torch.arange(num_rows), self.starts.diff())
+        bands = []
+        for start in range(0, self.num_columns, width):
+            is_in = (self.columns >= start) & (self.columns < start + width)
+            starts = _starts(rows[is_in], num_rows).to(self.starts.dtype)
+            columns = min(width, self.num_columns - start)
+            bands.append(Rowwise(starts, self.columns[is_in] - start, self.weights[is_in], columns))
+        return replace(self, bands=tuple(bands))
+
     def times(self, dense: Tensor) -> Tensor:
         """The product [R, d] with dense [C, d], outside the autograd graph."""
         if not len(self.columns):
             return dense.new_zeros(len(self.starts) - 1, dense.shape[1])
         if self.csr is not None:
             return self.csr @ dense
+        if self.bands:
+            parts = torch.split(dense, [band.num_columns for band in self.bands])
+            product = self.bands[0].times(parts[0])
+            for band, part in zip(self.bands[1:], parts[1:], strict=True):
+                product.add_(band.times(part))
+            return product
         return functional.embedding_bag(
             self.columns,
-            dense,
+            # By columns, as LAPACK gives them, it would take ten to forty times as long.
+            dense.contiguous(),
             self.starts,
             mode="sum",
             per_sample_weights=self.weights,
@@ -157,7 +195,12 @@ def _rowwise(
     order = torch.argsort(row_of * shape[1] + column_of)
     # 32-bit indices halve what the product reads beside the vectors.
     index_type = torch.int32 if max(len(rows), *shape) < 2**31 else torch.int64
-    starts = functional.pad(torch.bincount(row_of, minlength=shape[0]).cumsum(0), (1, 0)).to(index_type)
+    starts = _starts(row_of, shape[0]).to(index_type)
     in_order = column_of[order].to(index_type), torch.from_numpy(weights.astype(np.float32)).to(device)[order]
     matrix = Rowwise(starts, *in_order, shape[1])
-    return matrix.with_csr() if starts.is_cuda else matrix
+    return matrix.with_csr() if starts.is_cuda else matrix.in_bands()
+
+
+def _starts(row_of: Tensor, num_rows: int) -> Tensor:
+    """Where each row's entries begin, and where the last one's end, [R + 1], among entries in row order."""
+    return functional.pad(torch.bincount(row_of, minlength=num_rows).cumsum(0), (1, 0))

@@ -214,7 +214,8 @@ class _SoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return *(gradients[0] * each for each in ctx.saved_tensors), None, None, None, None
+        # In place: as many new tables as a step holds already would have to be found room for.
+        return *(each.mul_(gradients[0]) for each in ctx.saved_tensors), None, None, None, None
 
 
 class LogSumExp(NamedTuple):

@@ -1,8 +1,10 @@
 """Sparse products against dense ones."""
 
 import numpy as np
+import pytest
 import torch
 
+from workers.training import graph
 from workers.training.graph import SparseMatrix, normalised
 
 CPU = torch.device("cpu")
@@ -30,6 +32,25 @@ def test_the_product_that_gpus_take_equals_the_dense_one() -> None:
     sparse, dense = random_matrix()
     right = torch.randn(5, 4)
     torch.testing.assert_close(sparse.forward.with_csr().times(right), dense @ right)
+
+
+def test_a_product_taken_in_bands_of_columns_equals_the_dense_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "BAND_COLUMNS", 2)
+    monkeypatch.setattr(graph, "MIN_BAND_WEIGHTS", 1)
+    rng = np.random.default_rng(1)
+    dense = rng.normal(size=(4, 9)) * (rng.random((4, 9)) < 0.7)
+    dense[:, 4:6] = 0
+    dense[2] = 0
+    rows, columns = np.nonzero(dense)
+    entries = rows, columns, dense[rows, columns]
+    sparse = SparseMatrix.from_pairs(*entries, shape=(4, 9), device=CPU)
+    assert [band.num_columns for band in sparse.forward.bands] == [3, 3, 3]
+    right = torch.randn(9, 3)
+    for each in (right, right.T.contiguous().T):
+        torch.testing.assert_close(sparse @ each, torch.from_numpy(dense).float() @ right)
+    # For so few weights a row, more passes over the product are not worth it.
+    monkeypatch.setattr(graph, "MIN_BAND_WEIGHTS", 8)
+    assert not SparseMatrix.from_pairs(*entries, shape=(4, 9), device=CPU).forward.bands
 
 
 def test_its_gradient_equals_the_dense_one() -> None:
