@@ -117,12 +117,13 @@ class Sample(NamedTuple):
 
 
 def fast_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device has matrix units for it, else float32.
+    """bfloat16 where the device has instructions for its products (AMX, AVX-512), else float32.
 
-    It takes a third of the time there, and the gradient is off by .2 %.
+    It takes a third to a half of the time there, and the gradient is off by .2 %.
     """
     if device.type == "cpu":
-        has_units = torch.cpu.get_capabilities().get("amx_bf16", False)
+        capabilities = torch.cpu.get_capabilities()
+        has_units = any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
     else:
         has_units = torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if has_units else torch.float32

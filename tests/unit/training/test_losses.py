@@ -7,7 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from workers.training.data import distinct_pairs, no_pairs
-from workers.training.losses import Task, sampled_rows, softmax_loss, weighted_log_sum_exp
+from workers.training.losses import (
+    Task,
+    fast_precision,
+    sampled_rows,
+    softmax_loss,
+    weighted_log_sum_exp,
+)
 
 NUM_USERS, NUM_TARGETS = 600, 9
 
@@ -140,3 +146,32 @@ def test_samples_are_distinct_and_each_row_is_as_likely(num_rows: int) -> None:
 def test_few_of_few_rows_are_distinct_too() -> None:
     drawn = [sampled_rows(9, 2, torch.Generator().manual_seed(seed)).tolist() for seed in range(2000)]
     assert all(len(set(rows)) == 2 for rows in drawn)  # some of these drew one row four times
+
+
+def test_in_bfloat16_the_gradient_is_off_by_a_fraction_of_a_percent() -> None:
+    generator = torch.Generator().manual_seed(0)
+    users, targets = (
+        functional.normalize(torch.randn(num, 64, generator=generator), dim=1) for num in (512, 1000)
+    )
+    bias, weights = torch.randn(1000, generator=generator), torch.rand(512, generator=generator)
+    exact, rough = (
+        weighted_log_sum_exp(users, targets, bias, weights, 0.2, precision)
+        for precision in (torch.float32, torch.bfloat16)
+    )
+    for one, other in zip(exact, rough, strict=True):
+        assert 0 < float((one - other).norm() / one.norm()) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({}, torch.float32),
+        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_it_is_taken_where_a_cpu_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert fast_precision(torch.device("cpu")) == precision
