@@ -153,9 +153,11 @@ def run(data: DataSet, chosen: argparse.Namespace, figures: dict[str, Json]) -> 
             ranker = make()
             result = measured(ranker, data, seconds=time.monotonic() - started)
             figures[name] = rows.add(name, result)
-    for model in PAPER_MODELS if data.val is not None else ():
-        if not (chosen.table or model in chosen.paper):
-            continue
+    of_paper = PAPER_MODELS if chosen.table else chosen.paper
+    if of_paper and data.val is None:
+        tell(f"{data.name} has no val part: without the paper's models, which are chosen by it")
+        of_paper = ()
+    for model in of_paper:
         result = train_by_paper(
             data,
             model,

@@ -34,7 +34,7 @@ USER_SKEW, TARGET_SKEW = 0.5, 0.8
 """The r-th most active is drawn in proportion to r^-skew."""
 MIN_STEPS, MAX_STEPS, SECONDS = 3, 30, 10.0
 """Steps to take the median of: as many as fit into the seconds."""
-FIRST_STEPS = 4
+FIRST_STEPS = 8
 """Those before are not among them: they get the memory that the later ones go on with, page by page."""
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from graph_schema.events import moment_of
 from lsec.core.artifact import Artifact, open_artifact
 from lsec.core.drift import Drift, drift_between
+from lsec.core.event_log import entry_id_ms
 from lsec.core.ledger import AuditRecord, Training, TrainingStatus, utc_now
 from lsec.core.log_positions import LogPosition, seqs_by_shard
 from lsec.core.release_ledger import RetrainingPolicy
@@ -177,8 +178,8 @@ def _new_purchases(driver: neo4j.Driver, artifact: Artifact) -> tuple[list[str],
 
 
 def _since(positions: list[LogPosition]) -> datetime:
-    """Before the first purchase that counts as new: positions in the log begin with the milliseconds."""
-    moments = [int(str(each["position"] or "0").partition("-")[0]) for each in positions]
+    """Before the first purchase that counts as new."""
+    moments = [entry_id_ms(each["position"]) for each in positions]
     return max(moment_of(min(moments, default=0)) - LATE, moment_of(0))
 
 

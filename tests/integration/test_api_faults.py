@@ -25,6 +25,7 @@ from lsec.core.event_log import LogKeys
 from lsec.core.settings import Settings
 from lsec.local.services import environment
 from tests.integration.api_server import wait_until
+from tests.whole_loops import LOOP_ENDED
 
 LONG_QUERY = "UNWIND range(1, 2000000000) AS number RETURN sum(number) AS total"
 
@@ -93,7 +94,7 @@ def test_a_process_ends_with_a_loop_that_ends(
         log_client.hset(LogKeys(0).committed, "total", "many")
         assert process.wait(timeout=30) == EXIT_LOOP_ENDED
         log_client.flushdb()
-    assert "has ended: so does the process" in log.read_text()
+    assert LOOP_ENDED in log.read_text()
     assert "invalid literal" in log.read_text()
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lsec.core.errors import Untrainable
+from lsec.core.log_positions import LogPosition
 
 Rows = NDArray[np.int64]
 Ids = NDArray[np.bytes_]
@@ -205,6 +207,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise Untrainable(f"The snapshot's manifest cannot be read: {error}") from error
     if not isinstance(manifest, dict):
         raise Untrainable("The snapshot's manifest is not a JSON object.")
+    try:
+        msgspec.convert(manifest.get("positions"), list[LogPosition] | None)
+    except msgspec.ValidationError as error:
+        raise Untrainable(f"The positions in the snapshot's manifest cannot be read: {error}") from error
     return manifest
 
 

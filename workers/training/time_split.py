@@ -54,7 +54,7 @@ def time_split(timeline: Timeline, cutoff_ms: int) -> TimeSplit:
     relations = {name: _renumbered(name, records, rows).pairs() for name, records in known.items()}
     train = Interactions(ids["user"], ids["product"], ids["streamer"], **relations)
     later = timeline.buys.where(timeline.buys.at >= cutoff_ms)
-    first = _without(later.pairs(), known["buys"].pairs())
+    first = later.pairs().without(known["buys"].pairs())
     sources, targets = rows["user"][first.sources], rows["product"][first.targets]
     is_known = (sources >= 0) & (targets >= 0)
     held_out = distinct_pairs(
@@ -108,10 +108,3 @@ def _numbered(ids: Ids, named: list[NDArray[np.integer]]) -> tuple[Ids, Rows]:
 def _renumbered(relation: str, records: Records, rows: dict[str, Rows]) -> Records:
     source, target = COLUMNS[relation][:2]
     return replace(records, sources=rows[source][records.sources], targets=rows[target][records.targets])
-
-
-def _without(pairs: Pairs, others: Pairs) -> Pairs:
-    """Those pairs that are not among the others."""
-    width = int(max(pairs.targets.max(initial=0), others.targets.max(initial=0))) + 1
-    keys, other_keys = (each.sources * width + each.targets for each in (pairs, others))
-    return pairs[~np.isin(keys, other_keys)]

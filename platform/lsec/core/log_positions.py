@@ -1,18 +1,22 @@
 """How far a snapshot goes in the event log, as its manifest tells it and every release made of it."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Annotated, TypedDict
+
+import msgspec
+
+MAX_SHARDS = 1024
 
 
 class LogPosition(TypedDict):
     """The last batch of a shard of the log that a snapshot holds: its number, and its last entry's id.
 
-    The number is the graph's, from 1: it goes on where another log is taken up.
+    The number is the graph's, 0 before the first: it goes on where another log is taken up.
     """
 
-    shard: int
-    seq: int
-    position: str
+    shard: Annotated[int, msgspec.Meta(ge=0, lt=MAX_SHARDS)]
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    position: Annotated[str, msgspec.Meta(pattern=r"^\d+-\d+$")]
 
 
 def seqs_by_shard(positions: Sequence[LogPosition]) -> list[int]:

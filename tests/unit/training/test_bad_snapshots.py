@@ -112,6 +112,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "a file that is cut off": (cut_off, r"buys.*cannot be read"),
     "a manifest that is no JSON": (manifest("{"), r"manifest cannot be read"),
     "a manifest that is no object": (manifest("[]"), r"manifest is not a JSON object"),
+    "positions that lack something": (manifest('{"positions": [{"shard": 0}]}'), r"positions .* cannot"),
     "a manifest without a version": (manifest("{}"), r"version None"),
     "a snapshot of another version": (manifest('{"version": 99, "sha256": "x"}'), r"version 99"),
 }  # fmt: skip

@@ -158,7 +158,8 @@ def test_in_bfloat16_the_gradient_is_off_by_a_fraction_of_a_percent() -> None:
         weighted_log_sum_exp(users, targets, bias, weights, 0.2, precision)
         for precision in (torch.float32, torch.bfloat16)
     )
-    for one, other in zip(exact, rough, strict=True):
+    # All but the first, which is the value.
+    for one, other in zip(exact[1:], rough[1:], strict=True):
         assert 0 < float((one - other).norm() / one.norm()) < 0.005
 
 

@@ -74,8 +74,8 @@ class Market:
                 await self._shoppers.expect(artifact)
             shelf = Shelf(artifact, catalog)
             await asyncio.to_thread(shelf.take_in_new)
+            self._shoppers.begin(shelf)
             self.shelf = shelf
-        self._shoppers.begin(self.shelf)
 
     async def graph_answers(self, answers: bool) -> None:
         """Take in that the graph can be asked, or cannot; one that is back plans its queries first."""

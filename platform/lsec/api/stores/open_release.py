@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lsec.core.artifact import MANIFEST, Artifact, open_artifact
-from lsec.core.errors import NotFound
+from lsec.core.errors import ArtifactError, NotFound
 
 FileMark = tuple[int, int]
 """A file's inode and time of change."""
+RETRY_S = 60.0
+"""One that could not be served, though it is not damaged, is tried again after so long."""
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,7 @@ class OpenRelease:
         self._role = role
         self._make_ready = serve
         self._complained_of: set[str] = set()
-        self._refused: tuple[str, FileMark | None] | None = None
+        self._refused: tuple[str, FileMark, float] | None = None
         self._current_mark: FileMark | None = None
         self._hashing: asyncio.Task[None] | None = None
         self.current: Artifact | None = None
@@ -41,24 +45,32 @@ class OpenRelease:
         """
         mark = await asyncio.to_thread(self._mark, release_id)
         is_other = self.current is None or self.current.manifest.release_id != release_id
-        if not (is_other or mark not in (None, self._current_mark)) or (release_id, mark) == self._refused:
+        if not (is_other or mark not in (None, self._current_mark)) or self._is_refused(release_id, mark):
             return False
         try:
             artifact, opened_mark = await asyncio.to_thread(self._open, release_id)
             await self._make_ready(artifact)
         # Whatever it is: one release that cannot be served must not take down what serves the one before.
-        except Exception:
-            # One that is there is not read again until it is another one: that takes all cores.
-            self._refused = (release_id, mark) if mark is not None else None
+        except Exception as error:
+            # A damaged one is not read again until it is another one: that takes all cores.
+            until = math.inf if isinstance(error, ArtifactError) else time.monotonic() + RETRY_S
+            self._refused = (release_id, mark, until) if mark is not None else None
             if release_id not in self._complained_of:
                 log.exception("release %s is %s, but cannot be served", release_id, self._role)
                 self._complained_of.add(release_id)
             return False
         self.current, self._current_mark = artifact, opened_mark
+        self._complained_of.discard(release_id)
         log.info("serving release %s", release_id)
         # Requests are answered meanwhile, and the next release is not waited for.
         self._hashing = asyncio.create_task(asyncio.to_thread(artifact.hash_ids))
         return True
+
+    def _is_refused(self, release_id: str, mark: FileMark | None) -> bool:
+        if self._refused is None:
+            return False
+        *refused, until = self._refused
+        return refused == [release_id, mark] and time.monotonic() < until
 
     async def show_none(self) -> None:
         """Serve no release, as before the first one."""

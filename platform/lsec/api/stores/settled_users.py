@@ -59,13 +59,16 @@ def still_settled(
 
 
 def _is_as_late(artifact: Artifact, before: Artifact) -> bool:
-    """Whether a release's snapshot holds at least what the one before's does, as far as logs tell."""
+    """Whether a release's snapshot holds at least what the one before's does."""
     held, held_before = (
         {each["shard"]: each["seq"] for each in release.manifest.positions or []}
         for release in (artifact, before)
     )
-    is_behind = any(held.get(shard, -1) < seq for shard, seq in held_before.items())
-    return held.keys() == held_before.keys() and not is_behind and since_ms(artifact) >= since_ms(before)
+    return (
+        held.keys() == held_before.keys()
+        and all(held[shard] >= seq for shard, seq in held_before.items())
+        and since_ms(artifact) >= since_ms(before)
+    )
 
 
 def since_ms(artifact: Artifact) -> int:

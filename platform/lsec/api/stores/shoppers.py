@@ -83,18 +83,17 @@ class Shoppers:
         What users were known to have done is kept until they are read again, unless it is another graph.
         """
         held = {user_id: known.shopper for user_id, known in self._held.items() if known.shopper is not None}
-        self._before = self._before | held if is_same_graph else {}
-        if len(self._before) > MAX_HELD:
-            self._before = held
-        self._shelf = shelf
-        self._fold_in = None
-        self._held.clear()
-        self._readings.forget_all()
+        before = self._before | held if is_same_graph else {}
         coming, self._coming = self._coming, None
         if coming is not None and coming[0] is shelf.artifact and is_same_graph:
-            self._is_clean = coming[1]
+            is_clean = coming[1]
         else:
-            self._is_clean = np.zeros(len(shelf.artifact.user_ids) if shelf.artifact else 0, bool)
+            is_clean = np.zeros(len(shelf.artifact.user_ids) if shelf.artifact else 0, bool)
+        # What might fail is done: from here on it is all of this release.
+        self._before = before if len(before) <= MAX_HELD else held
+        self._shelf, self._is_clean, self._fold_in = shelf, is_clean, None
+        self._held.clear()
+        self._readings.forget_all()
         self._begun.set()
 
     def changed(self, user_id: str, *, has_new_taste: bool) -> None:
