@@ -100,8 +100,10 @@ class _Chosen:
             order = diversified(chosen, relevance, catalog, k=num_wanted, diversity=wish.diversity)
             fresh = [fresh[place] for place in order]
             seen.update(row for row, _ in fresh)
-        name = catalog.product_id
-        self.picks += [{"product_id": name(row), "score": value, "source": source} for row, value in fresh]
+        names, name = catalog.names, catalog.product_id
+        self.picks += [
+            {"product_id": names[row] or name(row), "score": value, "source": source} for row, value in fresh
+        ]
 
 
 def _unwanted(wish: Wish, catalog: Catalog, shopper: Shopper | None, bought: Rows) -> set[int]:

@@ -46,8 +46,8 @@ class Catalog:
         """Whether the graph has told of them; until then all of a release are taken to be on offer."""
         self._released = products
         num = len(products.ids)
-        self._names: list[str | None] = [None] * num
-        """Ids by row; those of the release are read when they are first asked for."""
+        self.names: list[str | None] = [None] * num
+        """Ids by row; None for one of the release until `product_id` is first asked for it."""
         self._new_rows: dict[str, int] = {}
         self._faults = np.full(num, ABSENT if is_read else 0, np.uint8)
         self.faults = self._faults.data.toreadonly()
@@ -59,7 +59,7 @@ class Catalog:
         """It grows with each change that may give a product newer than the release other sellers."""
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     @property
     def num_released(self) -> int:
@@ -83,9 +83,9 @@ class Catalog:
 
     def product_id(self, row: int) -> str:
         """The id of a row."""
-        name = self._names[row]
+        name = self.names[row]
         if name is None:
-            name = self._names[row] = self._released.ids[row].decode()
+            name = self.names[row] = self._released.ids[row].decode()
         return name
 
     def product_ids(self, rows: Rows) -> list[str]:
@@ -170,6 +170,6 @@ class Catalog:
             self._faults = np.concatenate([self._faults, np.full(room, ABSENT, np.uint8)])
             self.faults = self._faults.data.toreadonly()
             self._expires_ms = np.concatenate([self._expires_ms, np.full(room, NEVER_MS, np.int64)])
-        self._names.append(product_id)
+        self.names.append(product_id)
         self._new_rows[product_id] = row
         return row
