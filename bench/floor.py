@@ -1,11 +1,10 @@
 """The floor of a training step: what its products must move and compute, over what this device can do.
 
 A sparse product moves its indices, its weights, a gathered row for each, and its output, in bands of columns
-once for each. The softmax computes
-2 n m k for each dense product. Both are counted as one step takes them, whatever the model. What else a step
-does (exponentials, norms, the optimiser) is not part of the floor. Bandwidth and matrix rate are measured on
-arrays too big for a cache: gathered rows that stay in one, as those of popular products do on a GPU, can go
-below this floor.
+once for each. The softmax computes 2 n m k for each dense product. Both are counted as one step takes them,
+whatever the model. What else a step does (exponentials, norms, the optimiser) is not part of the floor.
+Bandwidth and matrix rate are measured on arrays too big for a cache: gathered rows that stay in one, as those
+of popular products do on a GPU, can go below this floor.
 """
 
 import statistics

@@ -30,11 +30,7 @@ def write_artifact(
     folder.mkdir(parents=True)
     user_ids, product_ids = _ids(list(slates)), _ids(products)
     rows = {product_id: row for row, product_id in enumerate(products)}
-    slate_rows = np.full((len(slates), SLATE_LENGTH), -1, np.int32)
-    slate_scores = np.full((len(slates), SLATE_LENGTH), -np.inf, np.float32)
-    for user_row, slate in enumerate(slates.values()):
-        slate_rows[user_row, : len(slate)] = [rows[product_id] for product_id in slate]
-        slate_scores[user_row, : len(slate)] = 10 - np.arange(len(slate))
+    slate_rows, slate_scores = _slate_arrays(slates, rows)
     buys = [[rows[product_id] for product_id in (bought or {}).get(user_id, ())] for user_id in slates]
     arrays = {
         "user_ids": user_ids,
@@ -65,6 +61,18 @@ def write_artifact(
         files=write_arrays(folder, arrays),
     )
     write_manifest(folder, described)
+
+
+def _slate_arrays(
+    slates: Mapping[str, Sequence[str]], rows: Mapping[str, int]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Product rows [U, K] of the slates, and their scores."""
+    slate_rows = np.full((len(slates), SLATE_LENGTH), -1, np.int32)
+    slate_scores = np.full((len(slates), SLATE_LENGTH), -np.inf, np.float32)
+    for user_row, slate in enumerate(slates.values()):
+        slate_rows[user_row, : len(slate)] = [rows[product_id] for product_id in slate]
+        slate_scores[user_row, : len(slate)] = 10 - np.arange(len(slate))
+    return slate_rows, slate_scores
 
 
 def activate(driver: neo4j.Driver, release_id: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, TypedDict
 
 import msgspec
 
-MAX_SHARDS = 1024
+MAX_SHARDS = 64
 
 
 class LogPosition(TypedDict):

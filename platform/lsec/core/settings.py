@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lsec.core.errors import InvalidInput
+from lsec.core.log_positions import MAX_SHARDS
 
 MIB = 1024 * 1024
 
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     )
 
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="The one currency of this deployment")
-    shards: int = Field(1, ge=1, le=64, description="Shards of the log; one ingester each")
+    shards: int = Field(1, ge=1, le=MAX_SHARDS, description="Shards of the log; one ingester each")
     ingest_batch_events: int = Field(10_000, ge=1, le=100_000, description="Most events a transaction")
     dedup_window_s: int = Field(3600, ge=1, le=86_400, description="How long a retry is recognised")
     log_retention_s: int = Field(60, ge=0, le=604_800, description="Committed chunks are kept so long")

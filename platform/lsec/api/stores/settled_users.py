@@ -35,8 +35,7 @@ async def settled_users(graph: Graph, artifact: Artifact) -> AsyncGenerator[tupl
                 "shown_since": datetime.now(UTC).date() - timedelta(days=FATIGUE_DAYS),
             },
         )
-        rows = artifact.users.find(np.array([id_.encode() for id_ in lists["clean"]], np.bytes_))
-        yield rows[rows >= 0], lists["tastes"]
+        yield _known_rows(artifact, lists["clean"]), lists["tastes"]
 
 
 def still_settled(
@@ -52,10 +51,14 @@ def still_settled(
         rows = artifact.users.find(before.user_ids[is_settled])
         found[rows[rows >= 0]] = True
         for start in range(0, len(heard_of), USERS_PER_READ):
-            part = [id_.encode() for id_ in heard_of[start : start + USERS_PER_READ]]
-            rows = artifact.users.find(np.array(part, np.bytes_))
-            found[rows[rows >= 0]] = False
+            found[_known_rows(artifact, heard_of[start : start + USERS_PER_READ])] = False
     return found
+
+
+def _known_rows(artifact: Artifact, user_ids: Sequence[str]) -> Rows:
+    """The rows of those of the users whom the release knows."""
+    rows = artifact.users.find(np.array([id_.encode() for id_ in user_ids], np.bytes_))
+    return rows[rows >= 0]
 
 
 def _is_as_late(artifact: Artifact, before: Artifact) -> bool:
