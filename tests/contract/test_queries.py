@@ -1,4 +1,7 @@
-"""Neo4j understands every query file as it stands, and agrees with its header."""
+"""Neo4j understands every query file as it stands, agrees with its header, and finds things as it should."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import neo4j
 import pytest
@@ -22,3 +25,22 @@ def test_neo4j_explains_the_query(neo4j_driver: neo4j.Driver, name: str) -> None
         columns, query_type = session.execute_write(explain)
     assert columns == query.columns
     assert query_type in STATEMENT_TYPES[query.mode]
+
+
+@pytest.mark.parametrize("name", [name for name in query_names() if name.startswith("ingest/")])
+@pytest.mark.usefixtures("clean_stack")
+def test_ingestion_finds_relationships_from_their_nodes(neo4j_driver: neo4j.Driver, name: str) -> None:
+    query = load_query(name)
+    # An empty graph is where an index of all that a streamer sold looks best.
+    neo4j_driver.execute_query("CALL db.prepareForReplanning()")
+    result = neo4j_driver.execute_query("EXPLAIN " + query.text, dict.fromkeys(query.parameters))
+    by_index = [each for each in operators(result.summary.plan) if "RelationshipIndex" in each]
+    assert all("UniqueIndex" in each for each in by_index), by_index
+
+
+def operators(plan: dict[str, Any] | None) -> Iterator[str]:
+    """The names of all operators of a plan."""
+    if plan is not None:
+        yield plan["operatorType"]
+        for each in plan.get("children", ()):
+            yield from operators(each)

@@ -13,7 +13,15 @@ from graph_schema.vocabulary import Label
 from lsec.core.erasures import user_hash
 from workers.ingest import rows
 from workers.ingest.aggregate import MINUTE_MS, NUM_JOINED, NUM_PURCHASES, Batch
-from workers.ingest.faults import DataFault, NodesChanged, PositionMoved, fault_of, keep_trying
+from workers.ingest.faults import (
+    FIRST_WAIT_S,
+    DataFault,
+    NodesChanged,
+    PositionMoved,
+    Stopped,
+    fault_of,
+    keep_trying,
+)
 from workers.ingest.nodes import (
     MAX_KNOWN,
     KnownNodes,
@@ -24,8 +32,8 @@ from workers.ingest.nodes import (
 from workers.ingest.prepare import Prepared, prepare
 from workers.ingest.rows import Statement
 
-MAX_LOOK_UPS = 5
-"""How often a batch is tried anew because its nodes changed, before that counts as its own fault."""
+MAX_LOOK_UPS = 12
+"""How often a batch is tried because its nodes changed, before that counts as its own fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,10 @@ class GraphWriter:
             ).consume()
 
     def _transact(self, prepared: Prepared, held: Offset, moved: Offset | None) -> NodeChanges:
-        for _ in range(MAX_LOOK_UPS):
+        for number in range(MAX_LOOK_UPS):
+            # Who looks up anew at once mostly finds them; else whoever deletes them is given time to end.
+            if number > 1 and self._pause(min(FIRST_WAIT_S * number, 1.0)):
+                raise Stopped("Told to stop while the graph's nodes changed.")
             try:
                 changes = keep_trying(lambda: self._try(prepared, held, moved), pause=self._pause)
             except NodesChanged as change:

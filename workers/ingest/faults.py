@@ -25,7 +25,10 @@ OUTAGES = (
     sqlalchemy.exc.OperationalError,
     OSError,
 )
-_CONSTRAINT = "Neo.ClientError.Schema.ConstraintValidationFailed"
+_NODES_CHANGED = frozenset(
+    ("Neo.ClientError.Schema.ConstraintValidationFailed", "Neo.ClientError.Statement.EntityNotFound")
+)
+"""It is there already, or gone since it was found: a pruning may delete at any time."""
 _TOO_LARGE = frozenset(
     f"Neo.TransientError.General.{name}"
     for name in ("MemoryPoolOutOfMemoryError", "TransactionMemoryLimit", "OutOfMemoryError")
@@ -63,7 +66,7 @@ def fault_of(error: neo4j.exceptions.Neo4jError) -> LsecError | None:
     """
     code = error.code or ""
     message = (error.message or code)[:500]
-    if code == _CONSTRAINT:
+    if code in _NODES_CHANGED:
         return NodesChanged(message)
     if code in _TOO_LARGE:
         return BatchTooLarge(message)

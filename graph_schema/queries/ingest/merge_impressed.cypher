@@ -1,4 +1,6 @@
 // Counts the recommendations that users were shown, by release and day.
+// As lists, so that it is found from its user: an index of relationships that is asked row by row leaves some out
+// while others are deleted (Neo4j 2026.09), and what was left out would be created again.
 // mode: write
 // params: batch
 // columns: num_rows
@@ -19,7 +21,8 @@ WHERE size(users) = size($batch.users) AND size(products) = size($batch.products
 UNWIND $batch.rows AS row
 WITH users[row[0]] AS u, products[row[1]] AS p, $batch.release_ids[row[2]] AS release_id, $batch.days[row[3]] AS day,
   row[4] AS count, row[5] AS min_position, row[6] AS first_at, row[7] AS last_at
-OPTIONAL MATCH (u)-[r:IMPRESSED {release_id: release_id, day: day}]->(p)
+OPTIONAL MATCH (u)-[r:IMPRESSED]->(p)
+  WHERE [r.release_id, r.day] = [release_id, day]
 FOREACH (_ IN CASE WHEN r IS NULL THEN [1] ELSE [] END |
   CREATE (u)-[:IMPRESSED {release_id: release_id, day: day, count: count, min_position: min_position,
     first_at: datetime({epochMillis: first_at}), last_at: datetime({epochMillis: last_at})}]->(p))

@@ -24,6 +24,7 @@ def error_of(code: str) -> neo4j.exceptions.Neo4jError:
         ("Neo.ClientError.Procedure.ProcedureNotFound", type(None)),
         ("Neo.ClientError.Schema.IndexNotFound", type(None)),
         ("Neo.ClientError.Schema.ConstraintValidationFailed", NodesChanged),
+        ("Neo.ClientError.Statement.EntityNotFound", NodesChanged),
         ("Neo.ClientError.Security.Unauthorized", type(None)),
         ("Neo.ClientError.Cluster.NotALeader", type(None)),
         ("Neo.ClientError.Database.DatabaseNotFound", type(None)),
