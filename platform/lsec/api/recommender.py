@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from neo4j.exceptions import DriverError, Neo4jError
@@ -80,39 +79,28 @@ class Recommender:
         that does not exist.
         """
         arm = self._challenger.arm_of(user_id)
-        known = partial(self._known, arm, user_id)
-        return await self._recommend(user_id, arm, known, wish, stream_id=stream_id, explain=explain)
-
-    async def _known(self, arm: Arm, user_id: str, shelf: Shelf) -> tuple[Known, bool]:
-        if user_id in self._erasures.hidden:
-            return UNKNOWN, True
-        return await arm.shoppers.known(user_id, shelf)
+        shelf, degraded = arm.market.shelf, set(arm.market.away)
+        if stream_id:
+            wish = await self._showcased(wish, stream_id, shelf, degraded)
+        known, is_current = UNKNOWN, True
+        if user_id not in self._erasures.hidden:
+            known, is_current = await arm.shoppers.known(user_id, shelf)
+        if not is_current:
+            degraded.add("user")
+        return await self._chosen(user_id, wish, shelf, known, degraded, explain=explain)
 
     async def recommend_to(
         self, shopper: Shopper, wish: Wish, *, stream_id: str = "", explain: bool = False
     ) -> Recommendations:
         """At most wish.k products for a visitor of whom only this is known, and nothing is kept."""
-        known = partial(self._champion.shoppers.visitor, shopper)
-        return await self._recommend("", self._champion, known, wish, stream_id=stream_id, explain=explain)
-
-    async def _recommend(
-        self,
-        user_id: str,
-        arm: Arm,
-        known_of: Callable[[Shelf], Awaitable[tuple[Known, bool]]],
-        wish: Wish,
-        *,
-        stream_id: str,
-        explain: bool,
-    ) -> Recommendations:
+        arm = self._champion
         shelf, degraded = arm.market.shelf, set(arm.market.away)
         if stream_id:
             wish = await self._showcased(wish, stream_id, shelf, degraded)
-        known, is_current = await known_of(shelf)
+        known, is_current = await arm.shoppers.visitor(shopper, shelf)
         if not is_current:
             degraded.add("user")
-        picks = await self._picks(wish, shelf, known, degraded)
-        return await self._told(user_id, shelf, wish, picks, degraded, explain=explain)
+        return await self._chosen("", wish, shelf, known, degraded, explain=explain)
 
     async def _showcased(self, wish: Wish, stream_id: str, shelf: Shelf, degraded: set[str]) -> Wish:
         """The wish for what the stream showcases; as it was while the graph cannot tell."""
@@ -123,19 +111,27 @@ class Recommender:
             return wish
         return wish._replace(only=self._streams.rows(showcase, shelf.catalog))
 
-    async def _picks(self, wish: Wish, shelf: Shelf, known: Known, degraded: set[str]) -> list[Pick]:
-        choose = partial(
-            answer,
-            wish,
-            shelf,
-            ranking=known.ranking,
-            shopper=known.shopper,
-            popular=shelf.artifact.popular if shelf.artifact else await self._popular_rows(shelf, degraded),
-            bought=known.bought,
-        )
-        if wish.is_narrow and wish.only is None and len(shelf.catalog) > MANY_ROWS:
-            return await asyncio.to_thread(choose)
-        return choose()
+    async def _chosen(
+        self, user_id: str, wish: Wish, shelf: Shelf, known: Known, degraded: set[str], *, explain: bool
+    ) -> Recommendations:
+        popular = shelf.artifact.popular if shelf.artifact else await self._popular_rows(shelf, degraded)
+
+        def choose() -> list[Pick]:
+            return answer(
+                wish,
+                shelf,
+                ranking=known.ranking,
+                shopper=known.shopper,
+                popular=popular,
+                bought=known.bought,
+            )
+
+        is_long = wish.is_narrow and wish.only is None and len(shelf.catalog) > MANY_ROWS
+        picks = await asyncio.to_thread(choose) if is_long else choose()
+        if explain:
+            await self._explain(user_id, wish, picks, degraded)
+        source = picks[0]["source"] if picks else "none"
+        return Recommendations(user_id, shelf.release_id, source, picks, tuple(sorted(degraded)))
 
     async def _popular_rows(self, shelf: Shelf, degraded: set[str]) -> Rows:
         """What is bought most while there is no release, as the graph has it."""
@@ -155,27 +151,11 @@ class Recommender:
                 self._popular_until = time.monotonic() + POPULAR_CACHE_S
         return shelf.catalog.rows(self._popular)
 
-    async def _told(
-        self,
-        user_id: str,
-        shelf: Shelf,
-        wish: Wish,
-        picks: list[Pick],
-        degraded: set[str],
-        *,
-        explain: bool,
-    ) -> Recommendations:
-        if explain:
-            paths = await self._paths(user_id, [pick["product_id"] for pick in picks], degraded)
-            for pick in picks:
-                pick["reason"] = paths.get(pick["product_id"]) or _without_path(pick, wish)
-        return Recommendations(
-            user_id,
-            shelf.release_id,
-            picks[0]["source"] if picks else "none",
-            picks,
-            tuple(sorted(degraded)),
-        )
+    async def _explain(self, user_id: str, wish: Wish, picks: list[Pick], degraded: set[str]) -> None:
+        """Give each of the products its reason."""
+        paths = await self._paths(user_id, [pick["product_id"] for pick in picks], degraded)
+        for pick in picks:
+            pick["reason"] = paths.get(pick["product_id"]) or _without_path(pick, wish)
 
     async def _paths(
         self, user_id: str, product_ids: Sequence[str], degraded: set[str]

@@ -78,32 +78,42 @@ class _Chosen:
         self.picks: list[Pick] = []
 
     def take(self, rows: Rows, scores: NDArray[np.floating[Any]] | None, source: Source) -> None:
-        """Takes the best that may be shown of rows [N], best first, up to what is still wanted.
+        """Takes the best that may be shown of rows [N], each once, best first, up to what is still wanted.
 
         Without scores they are not scored for the user.
         """
-        wish, catalog, seen = self._wish, self._catalog, self._seen
-        num_wanted = wish.k - len(self.picks)
-        num_looked_at = num_wanted * (VARIETY if wish.diversity else 1)
-        faults, bars, fresh = catalog.faults, barring(in_stock=wish.in_stock), []
-        values = [NOT_SCORED] * len(rows) if scores is None else scores.tolist()
-        # One by one, as nearly always the first few will do: that is quicker than arrays for so few.
-        for row, value in zip(rows.tolist(), values, strict=True):
-            if row not in seen and not faults[row] & bars:
-                seen.add(row)
-                fresh.append((row, value))
-                if len(fresh) == num_looked_at:
-                    break
-        if wish.diversity and fresh:
-            seen.difference_update(row for row, _ in fresh)
-            chosen, relevance = map(np.array, zip(*fresh, strict=True))
-            order = diversified(chosen, relevance, catalog, k=num_wanted, diversity=wish.diversity)
-            fresh = [fresh[place] for place in order]
-            seen.update(row for row, _ in fresh)
+        if self._wish.diversity:
+            rows, scores = self._varied(rows, scores)
+        wish, catalog, seen, picks = self._wish, self._catalog, self._seen, self.picks
+        faults, bars = catalog.faults, barring(in_stock=wish.in_stock)
         names, name = catalog.names, catalog.product_id
-        self.picks += [
-            {"product_id": names[row] or name(row), "score": value, "source": source} for row, value in fresh
-        ]
+        start, num_looked_at = 0, wish.k - len(picks)
+        # Nearly always the first few will do, and for so few lists are quicker than arrays.
+        while start < len(rows) and len(picks) < wish.k:
+            part = slice(start, start + num_looked_at)
+            numbers = rows[part].tolist()
+            values = [NOT_SCORED] * len(numbers) if scores is None else scores[part].tolist()
+            picks += [
+                {"product_id": names[row] or name(row), "score": value, "source": source}
+                for row, value in zip(numbers, values, strict=True)
+                if row not in seen and not faults[row] & bars
+            ]
+            seen.update(numbers)
+            start, num_looked_at = start + num_looked_at, 2 * num_looked_at
+        del picks[wish.k :]
+
+    def _varied(
+        self, rows: Rows, scores: NDArray[np.floating[Any]] | None
+    ) -> tuple[Rows, NDArray[np.floating[Any]]]:
+        """As many of rows [N] as are still wanted, of the best that may be shown: those unlike each other."""
+        wish, catalog = self._wish, self._catalog
+        num_wanted = wish.k - len(self.picks)
+        is_fresh = catalog.is_offered(rows, in_stock=wish.in_stock) & ~np.isin(rows, list(self._seen))
+        best = np.flatnonzero(is_fresh)[: num_wanted * VARIETY]
+        rows = rows[best]
+        scores = np.full(len(rows), NOT_SCORED) if scores is None else scores[best]
+        order = diversified(rows, scores, catalog, k=num_wanted, diversity=wish.diversity)
+        return rows[order], scores[order]
 
 
 def _unwanted(wish: Wish, catalog: Catalog, shopper: Shopper | None, bought: Rows) -> set[int]:
