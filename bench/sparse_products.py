@@ -55,6 +55,8 @@ def our_way(matrix: Rowwise) -> str:
     """The name of what the platform multiplies by."""
     if matrix.csr is not None:
         return "CSR"
+    if matrix.roughly() is not matrix:
+        return "in bfloat16"
     return "in bands" if matrix.bands else "embedding_bag"
 
 
@@ -92,6 +94,8 @@ def sparse_products(matrix: Rowwise, dimensions: int) -> dict[str, Callable[[], 
     }
     if matrix.bands:
         ways["in bands"] = lambda: matrix.times(dense)
+    if (rough := matrix.roughly()) is not matrix:
+        ways["in bfloat16"] = lambda: rough.times(dense)
     if 2 * len(columns) * dimensions * dense.element_size() > MAX_SCATTERED_BYTES:
         del ways["gather and scatter"]
     return ways

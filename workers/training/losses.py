@@ -95,8 +95,8 @@ class Task:
     ) -> "Task":
         active_users = np.flatnonzero(degrees)
         return cls(
-            by_user,
-            by_target,
+            by_user.roughly(),
+            by_target.roughly(),
             Shares.of_length(int(degrees.sum())).num_rows,
             torch.from_numpy(active_users).to(device),
             Shares.of_length(len(active_users)),

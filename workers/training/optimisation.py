@@ -52,6 +52,7 @@ class Optimisation:
         self._adjacency = interest_graph(
             data, view_edge=hp.view_edge, exponent=hp.degree_exponent, device=device
         )
+        self._rough_adjacency = self._adjacency.roughly()
         self._buying, self._viewing, self._following = (
             Task.from_pairs(pairs.sources, pairs.targets, shape=(data.num_users, num_targets), device=device)
             for pairs, num_targets in (
@@ -148,7 +149,7 @@ class Optimisation:
     def _losses(self, step: int, generator: torch.Generator) -> list[Tensor]:
         """Of buying, and of the auxiliary tasks whose turn it is: every second, with twice its weight."""
         hp = self._hyperparameters
-        users, products, streamers = self._model(self._adjacency)
+        users, products, streamers = self._model(self._rough_adjacency)
         buying = (1.0, self._buying, products, self._model.bias)
         auxiliary = [
             (weight, task, targets, None)

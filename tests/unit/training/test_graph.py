@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workers.training import graph
-from workers.training.graph import SparseMatrix, normalised
+from workers.training.graph import SparseMatrix, incidence, normalised
 
 CPU = torch.device("cpu")
 
@@ -53,6 +53,30 @@ def test_a_product_taken_in_bands_of_columns_equals_the_dense_one(monkeypatch: p
     # For so few weights a row, more passes over the product are not worth it.
     monkeypatch.setattr(graph, "MIN_BAND_WEIGHTS", 8)
     assert not SparseMatrix.from_pairs(*entries, shape=(4, 9), device=CPU).forward.bands
+
+
+@pytest.mark.parametrize("band_columns", [2, graph.BAND_COLUMNS])
+def test_of_many_columns_bfloat16_is_gathered_for_steps_alone(
+    monkeypatch: pytest.MonkeyPatch, band_columns: int
+) -> None:
+    monkeypatch.setattr(graph, "BAND_COLUMNS", band_columns)
+    monkeypatch.setattr(graph, "MIN_BAND_WEIGHTS", 1)
+    sparse, dense = random_matrix()
+    # 1 + 2⁻⁹ is no number of bfloat16: it is taken for 1.
+    right, left = torch.full((5, 4), 1 + 2**-9), torch.full((7, 4), 1 + 2**-9)
+    assert sparse.roughly().forward is sparse.forward, "few columns stay as they are"
+    monkeypatch.setattr(graph, "MIN_ROUGH_COLUMNS", 3)
+    rough = sparse.roughly()
+    assert bool(rough.forward.bands) == (band_columns == 2)
+    for product, exact in (
+        (rough @ right, dense @ torch.ones(5, 4)),
+        (rough.transposed @ left, dense.T @ torch.ones(7, 4)),
+    ):
+        assert product.dtype == torch.float32
+        torch.testing.assert_close(product, exact, rtol=2**-7, atol=2**-7)
+    ones = incidence(*np.nonzero(dense.numpy()), shape=(7, 5), device=CPU)
+    assert torch.equal(ones.roughly() @ right, (dense != 0).float() @ torch.ones(5, 4))
+    torch.testing.assert_close(ones @ right, (dense != 0).float() @ right)
 
 
 def test_its_gradient_equals_the_dense_one() -> None:
