@@ -1,11 +1,9 @@
 """Neo4j understands every query file as it stands, agrees with its header, and finds things as it should."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import neo4j
 import pytest
 
+from bench.influence_plans import operators_of
 from graph_schema.queries import load_query, query_names
 
 # What EXPLAIN says of a statement: it only reads, or it may write.
@@ -34,13 +32,7 @@ def test_ingestion_finds_relationships_from_their_nodes(neo4j_driver: neo4j.Driv
     # An empty graph is where an index of all that a streamer sold looks best.
     neo4j_driver.execute_query("CALL db.prepareForReplanning()")
     result = neo4j_driver.execute_query("EXPLAIN " + query.text, dict.fromkeys(query.parameters))
-    by_index = [each for each in operators(result.summary.plan) if "RelationshipIndex" in each]
+    assert result.summary.plan is not None
+    names = [each["operatorType"] for each in operators_of(result.summary.plan)]
+    by_index = [each for each in names if "RelationshipIndex" in each]
     assert all("UniqueIndex" in each for each in by_index), by_index
-
-
-def operators(plan: dict[str, Any] | None) -> Iterator[str]:
-    """The names of all operators of a plan."""
-    if plan is not None:
-        yield plan["operatorType"]
-        for each in plan.get("children", ()):
-            yield from operators(each)
