@@ -12,7 +12,7 @@ from bench.small_market import small_sets
 
 def test_the_figures_of_a_set_come_with_their_intervals() -> None:
     figures: dict[str, Any] = measure(small_sets()[0], seeds=1, overrides={"num_steps": 5, "dimensions": 8})
-    for name in ("share_of_trained", "ms"):
+    for name in ("share_of_trained", "share_by_same_products", "ms"):
         low, high = figures[f"{name}_interval"]
         assert 0 < low <= figures[name] <= high
     share = figures["ndcg@10_folded_in"] / figures["ndcg@10_trained"]
