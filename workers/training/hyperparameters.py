@@ -17,6 +17,7 @@ class Hyperparameters:
     depth. A purchase weighs 1 in the graph, a view without a purchase `view_edge`, and an edge is divided
     by its ends' sums of weights, each to the `degree_exponent`. `follow_weight`, `view_weight` and
     `sold_weight` (what the streamers sell whom a user follows) are those of the auxiliary losses.
+    A product's bias begins with the logarithm of its purchases, and one more, times `popularity_start`.
     With each step the averaged parameters, which the vectors are of, keep `average_decay` of themselves.
     `validation_share` of the purchases is held out, at `random` or the latest by `time`; patience counts
     validations.
@@ -34,7 +35,8 @@ class Hyperparameters:
     num_softmax_users: int = bounded(2048, 1, 10**6)
     num_softmax_products: int = bounded(4096, 2, 10**6)
     learning_rate: float = bounded(0.02, 1e-8, 1)
-    bias_learning_rate: float = bounded(0.02, 0, 1)
+    bias_learning_rate: float = bounded(0.012, 0, 1)
+    popularity_start: float = bounded(0.33, 0, 2)
     average_decay: float = bounded(0.95, 0, 0.999)
     warmup_steps: int = bounded(5, 0, 10**6)
     num_steps: int = bounded(150, 1, 10**6)

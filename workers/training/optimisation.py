@@ -67,11 +67,14 @@ class Optimisation:
         self._model = CosineGCN(
             *self._embeddings(data, start, shape, generator), layer_weights=hp.layer_weights
         )
-        if start is not None:
-            self._model.bias.data.copy_(start.bias)
+        bias = popularity_bias(data, times=hp.popularity_start) if start is None else start.bias
+        self._model.bias.data.copy_(bias)
         embeddings = [self._model.users, self._model.products, self._model.streamers]
         self._optimizer = Adam(
-            [Group(embeddings, hp.learning_rate), Group([self._model.bias], hp.bias_learning_rate)]
+            [
+                Group(embeddings, hp.learning_rate, by_rows=True),
+                Group([self._model.bias], hp.bias_learning_rate),
+            ]
         )
         self._averaged = copy.deepcopy(self._model).requires_grad_(False)
 
@@ -200,6 +203,17 @@ def learning_rate_share(step: int, hyperparameters: Hyperparameters) -> float:
     """Linear warm-up, times a cosine from 1 to 0 over all steps."""
     warmup = min(1.0, (step + 1) / max(hyperparameters.warmup_steps, 1))
     return warmup * (1 + math.cos(math.pi * step / hyperparameters.num_steps)) / 2
+
+
+def popularity_bias(data: Interactions, *, times: float) -> Tensor:
+    """So many times the logarithms of 1 + the purchases of each product [P], less their mean.
+
+    A softmax without vectors would end with the logarithms themselves: the steps are too few to come near.
+    Where several processes train, each brings its users' purchases.
+    """
+    bought = torch.from_numpy(np.bincount(data.buys.targets, minlength=data.num_products))
+    logarithms = processes.total(bought).log1p()
+    return (logarithms - logarithms.mean()) * times
 
 
 def interest_graph(

@@ -34,6 +34,7 @@ SPACE: dict[str, Dimension] = {
     "temperature": Range(0.1, 0.5, log=True),
     "learning_rate": Range(0.005, 0.05, log=True),
     "bias_learning_rate": Range(0.001, 0.05, log=True),
+    "popularity_start": Range(0.0, 1.0),
     "follow_weight": Range(0.0, 1.0),
     "view_weight": Range(0.0, 1.0),
     "sold_weight": Range(0.0, 0.2),

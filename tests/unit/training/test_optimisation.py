@@ -1,6 +1,7 @@
 """The tasks of a step, what is averaged over steps, and going on from there."""
 
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def test_a_user_is_drawn_to_what_followed_streamers_sell(is_used: bool) -> None:
     users, products, _ = trained.vectors()
     likes = users[:2] @ products[4:6].T
     assert bool((likes[0] > likes[1] + 0.3).all()) == is_used
+
+
+def test_a_bias_begins_with_the_logarithm_of_the_purchases() -> None:
+    bought = [(user, product) for product, num in ((0, 7), (1, 3), (3, 1)) for user in range(num)]
+    data = interactions(bought, num_users=8, num_products=4)
+    bias = learner(data, popularity_start=0.5).parameters["bias"]
+    doubled = math.log(2) / 2
+    torch.testing.assert_close(bias.diff(), torch.tensor([-doubled, -2 * doubled, doubled]))
+    assert bias.mean() == pytest.approx(0, abs=1e-6)
 
 
 def test_what_is_learned_is_the_moving_average_of_what_the_steps_change(tmp_path: Path) -> None:
