@@ -67,7 +67,9 @@ class Optimisation:
         self._model = CosineGCN(
             *self._embeddings(data, start, shape, generator), layer_weights=hp.layer_weights
         )
-        bias = popularity_bias(data, times=hp.popularity_start) if start is None else start.bias
+        bias = popularity_bias(data, times=hp.popularity_start)
+        if start is not None:
+            bias = torch.where(start.is_known, start.bias, bias)
         self._model.bias.data.copy_(bias)
         embeddings = [self._model.users, self._model.products, self._model.streamers]
         self._optimizer = Adam(

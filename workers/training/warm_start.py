@@ -27,12 +27,16 @@ NORM = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Embeddings of users [U, d], products [P, d], streamers [S, d], zeros where unknown; bias [P]."""
+    """Embeddings of users [U, d], products [P, d], streamers [S, d], zeros where unknown; bias [P].
+
+    `is_known` [P] says which products the champion has; the bias of the others is for the training to choose.
+    """
 
     users: Tensor
     products: Tensor
     streamers: Tensor
     bias: Tensor
+    is_known: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class WarmStart:
             taken_over(vectors[1], products, norm=NORM),
             taken_over(artifact.streamer_vectors, streamers, norm=NORM),
             taken_over(vectors[2], products),
+            torch.from_numpy(products >= 0),
         )
 
 

@@ -13,13 +13,14 @@ from tests.unit.training.markets import interactions, market
 from workers.training.data import Interactions, distinct_pairs, no_pairs
 from workers.training.hyperparameters import Hyperparameters
 from workers.training.optimisation import Optimisation
+from workers.training.warm_start import Start
 
 CPU = torch.device("cpu")
 
 
-def learner(data: Interactions, **setting: float) -> Optimisation:
+def learner(data: Interactions, start: Start | None = None, **setting: float) -> Optimisation:
     hyperparameters = Hyperparameters.from_mapping({"dimensions": 16} | setting)
-    return Optimisation(data, hyperparameters, seed=5, device=CPU)
+    return Optimisation(data, hyperparameters, seed=5, device=CPU, start=start)
 
 
 def moves_streamers(data: Interactions, step: int) -> bool:
@@ -54,13 +55,19 @@ def test_a_user_is_drawn_to_what_followed_streamers_sell(is_used: bool) -> None:
     assert bool((likes[0] > likes[1] + 0.3).all()) == is_used
 
 
-def test_a_bias_begins_with_the_logarithm_of_the_purchases() -> None:
+def test_the_bias_of_a_new_product_begins_with_the_logarithm_of_its_purchases() -> None:
     bought = [(user, product) for product, num in ((0, 7), (1, 3), (3, 1)) for user in range(num)]
     data = interactions(bought, num_users=8, num_products=4)
     bias = learner(data, popularity_start=0.5).parameters["bias"]
     doubled = math.log(2) / 2
     torch.testing.assert_close(bias.diff(), torch.tensor([-doubled, -2 * doubled, doubled]))
     assert bias.mean() == pytest.approx(0, abs=1e-6)
+
+    users, products, streamers = (torch.zeros(num, 16) for num in (8, 4, data.num_streamers))
+    is_known = torch.tensor([True, False, False, True])
+    start = Start(users, products, streamers, torch.tensor([5.0, 0, 0, 6]), is_known)
+    taken_over = learner(data, start, popularity_start=0.5).parameters["bias"]
+    assert taken_over.tolist() == [5, bias[1], bias[2], 6]
 
 
 def test_what_is_learned_is_the_moving_average_of_what_the_steps_change(tmp_path: Path) -> None:
