@@ -62,31 +62,37 @@ class Adam:
         """
         start = 0
         for group in self._groups:
-            rows = [start + i for i, parameter in enumerate(group.parameters) if parameter.grad is not None]
+            changed = [
+                start + i for i, parameter in enumerate(group.parameters) if parameter.grad is not None
+            ]
             start += len(group.parameters)
             learning_rate = group.learning_rate * share
             if group.by_rows:
-                for i in rows:
+                for i in changed:
                     self._step_by_rows(i, learning_rate)
-                continue
-            adam(
-                [self._parameters[i] for i in rows],
-                [gradient for i in rows if (gradient := self._parameters[i].grad) is not None],
-                [self._averages[i] for i in rows],
-                [self._squares[i] for i in rows],
-                [],
-                [self._steps[i] for i in rows],
-                fused=True,
-                amsgrad=False,
-                beta1=BETA1,
-                beta2=BETA2,
-                lr=learning_rate,
-                weight_decay=0.0,
-                eps=EPSILON,
-                maximize=False,
-            )
+            else:
+                self._step_by_numbers(changed, learning_rate)
         for parameter in self._parameters:
             parameter.grad = None
+
+    def _step_by_numbers(self, changed: list[int], learning_rate: float) -> None:
+        """Of the parameters with these places, all at once."""
+        adam(
+            [self._parameters[i] for i in changed],
+            [gradient for i in changed if (gradient := self._parameters[i].grad) is not None],
+            [self._averages[i] for i in changed],
+            [self._squares[i] for i in changed],
+            [],
+            [self._steps[i] for i in changed],
+            fused=True,
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=EPSILON,
+            maximize=False,
+        )
 
     def _step_by_rows(self, i: int, learning_rate: float) -> None:
         """In place, without a table of the gradient's squares."""

@@ -67,9 +67,9 @@ class Optimisation:
         self._model = CosineGCN(
             *self._embeddings(data, start, shape, generator), layer_weights=hp.layer_weights
         )
-        bias = popularity_bias(data, times=hp.popularity_start)
+        bias = popularity_bias(processes.total(self._buying.target_degrees), times=hp.popularity_start)
         if start is not None:
-            bias = torch.where(start.is_known, start.bias, bias)
+            bias = torch.where(start.is_known.to(device), start.bias.to(device), bias)
         self._model.bias.data.copy_(bias)
         embeddings = [self._model.users, self._model.products, self._model.streamers]
         self._optimizer = Adam(
@@ -207,14 +207,12 @@ def learning_rate_share(step: int, hyperparameters: Hyperparameters) -> float:
     return warmup * (1 + math.cos(math.pi * step / hyperparameters.num_steps)) / 2
 
 
-def popularity_bias(data: Interactions, *, times: float) -> Tensor:
-    """So many times the logarithms of 1 + the purchases of each product [P], less their mean.
+def popularity_bias(num_buyers: Tensor, *, times: float) -> Tensor:
+    """So many times the logarithms of 1 + the buyers of each product [P], less their mean.
 
     A softmax without vectors would end with the logarithms themselves: the steps are too few to come near.
-    Where several processes train, each brings its users' purchases.
     """
-    bought = torch.from_numpy(np.bincount(data.buys.targets, minlength=data.num_products))
-    logarithms = processes.total(bought).log1p()
+    logarithms = num_buyers.log1p()
     return (logarithms - logarithms.mean()) * times
 
 
