@@ -21,9 +21,9 @@ class Vectors(NamedTuple):
 class CosineGCN(nn.Module):
     """LightGCN's propagation (He et al. 2020, arXiv 2002.02126), cosines, and a bias for each product.
 
-    Z = Σ_l w_l X^l with X^l = Â X^(l-1), where X^0 are the embeddings of users and products. A user u
-    likes a product i by s(u, i) = cos(z_u, z_i) / temperature + b_i, and would follow a streamer s by
-    cos(z_u, z_s) / temperature. Streamers are not part of the propagation.
+    Z = Σ_l w_l unit(X^l) with X^l = Â X^(l-1), where X^0 are the embeddings of users and products, and unit
+    scales each row to length 1. A user u likes a product i by s(u, i) = cos(z_u, z_i) / temperature + b_i,
+    and would follow a streamer s by cos(z_u, z_s) / temperature. Streamers are not part of the propagation.
 
     users [U, d] and products [P, d]: the embeddings to start from; streamers [S, d] likewise.
     layer_weights: w_l, from layer 0 on; their number less one is the number of propagations.
@@ -45,35 +45,46 @@ class CosineGCN(nn.Module):
         return Vectors(*(_Unit.apply(rows) for rows in (users, products, self.streamers)))
 
 
-def propagated(
-    users: Tensor, products: Tensor, adjacency: SparseMatrix, layer_weights: tuple[float, ...]
-) -> tuple[Tensor, Tensor]:
-    """Σ_l w_l Â^l X for users [U, d] and products [P, d], from the innermost product outwards (Horner)."""
-    *outer_weights, weight = layer_weights
-    sums = users * weight, products * weight
-    for weight in reversed(outer_weights):
-        sums = adjacency @ sums[1], adjacency.transposed @ sums[0]
-        sums[0].add_(users, alpha=weight)
-        sums[1].add_(products, alpha=weight)
-    return sums
-
-
 class _Propagation(torch.autograd.Function):
-    """The sum is linear and Â symmetric, so a gradient goes back by the same sum; no layer is kept for it."""
+    """The layers' sum. Without unit lengths the last would outweigh the others, more so the denser the data.
+
+    The lengths are constants to the gradient. What is left is linear and Â symmetric, so a gradient goes back
+    from the last layer inwards (Horner), and no layer is kept for it.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, users: Tensor, products: Tensor, adjacency: SparseMatrix, layer_weights: tuple[float, ...]
     ) -> tuple[Tensor, Tensor]:
-        ctx.adjacency, ctx.layer_weights = adjacency, layer_weights
-        return propagated(users, products, adjacency, layer_weights)
+        sums = torch.zeros_like(users), torch.zeros_like(products)
+        scales = []
+        for layer, weight in enumerate(layer_weights):
+            if layer:
+                users, products = adjacency @ products, adjacency.transposed @ users
+            scales.append((_to_length(weight, users), _to_length(weight, products)))
+            for total, rows, scale in zip(sums, (users, products), scales[-1], strict=True):
+                total.addcmul_(rows, scale)
+        ctx.adjacency, ctx.scales = adjacency, scales
+        return sums
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        users, products = (gradient.contiguous() for gradient in gradients)
         # Every process scores the products by its own share of the loss, so their gradient is a sum.
-        by_products = processes.total(products)
-        return *propagated(users, by_products, ctx.adjacency, ctx.layer_weights), None, None
+        of_sums = gradients[0], processes.total(gradients[1].contiguous())
+        *inner_scales, scales = ctx.scales
+        users, products = (gradient * scale for gradient, scale in zip(of_sums, scales, strict=True))
+        for scales in reversed(inner_scales):
+            users, products = ctx.adjacency @ products, ctx.adjacency.transposed @ users
+            users.addcmul_(of_sums[0], scales[0])
+            products.addcmul_(of_sums[1], scales[1])
+        return users, products, None, None
+
+
+def _to_length(length: float, rows: Tensor) -> Tensor:
+    """What each row [N, d] is to be multiplied by, [N, 1], to have this length; 0 for a row of zeros."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    factors = length / norms
+    return factors.masked_fill_(norms < MIN_NORM, 0)
 
 
 class _Unit(torch.autograd.Function):

@@ -75,13 +75,33 @@ def test_the_vectors_and_their_gradients_equal_those_of_plain_layers() -> None:
 
     dense = adjacency @ torch.eye(3)
     users, products, streamers = plain = [start.clone().requires_grad_() for start in starts]
-    sums = [0.1 * users, 0.1 * products]
+    sums = [0.1 * with_unit_rows(users), 0.1 * with_unit_rows(products)]
     for weight in (0.2, 0.3):
         users, products = dense @ products, dense.T @ users
-        sums = [sums[0] + weight * users, sums[1] + weight * products]
+        sums = [sums[0] + weight * with_unit_rows(users), sums[1] + weight * with_unit_rows(products)]
     expected = [functional.normalize(rows, dim=1) for rows in (*sums, streamers)]
     descend(expected, weights)
     for vectors, rows in zip(model(adjacency), expected, strict=True):
         torch.testing.assert_close(vectors, rows)
     for parameter, start in zip((model.users, model.products, model.streamers), plain, strict=True):
         torch.testing.assert_close(parameter.grad, start.grad)
+
+
+def with_unit_rows(rows: Tensor) -> Tensor:
+    """The lengths are constants to the gradient; a row of zeros stays one."""
+    unit: Tensor = rows / torch.linalg.vector_norm(rows.detach(), dim=1, keepdim=True).clamp(min=1e-12)
+    return unit
+
+
+def test_layers_weigh_the_same_however_large_the_singular_values_are() -> None:
+    data = interactions([(0, 0), (0, 1), (1, 1), (2, 0), (2, 2)], num_users=3, num_products=3)
+    generator = torch.Generator().manual_seed(0)
+    starts = [torch.randn(3, 5, generator=generator) for _ in range(3)]
+    model = CosineGCN(*starts, layer_weights=(0.1, 0.2, 0.3))
+    entries = data.buys.sources, data.buys.targets
+    once, tenfold = (
+        SparseMatrix.from_pairs(*entries, np.full(len(data.buys), weight), shape=(3, 3), device=CPU)
+        for weight in (1.0, 10.0)
+    )
+    for vectors, others in zip(model(once), model(tenfold), strict=True):
+        torch.testing.assert_close(vectors, others)
