@@ -56,14 +56,14 @@ class _Propagation(torch.autograd.Function):
     def forward(
         ctx: Any, users: Tensor, products: Tensor, adjacency: SparseMatrix, layer_weights: tuple[float, ...]
     ) -> tuple[Tensor, Tensor]:
-        sums = torch.zeros_like(users), torch.zeros_like(products)
-        scales = []
-        for layer, weight in enumerate(layer_weights):
-            if layer:
-                users, products = adjacency @ products, adjacency.transposed @ users
+        first_weight, *weights = layer_weights
+        scales = [(_to_length(first_weight, users), _to_length(first_weight, products))]
+        sums = users * scales[0][0], products * scales[0][1]
+        for weight in weights:
+            users, products = adjacency @ products, adjacency.transposed @ users
             scales.append((_to_length(weight, users), _to_length(weight, products)))
-            for total, rows, scale in zip(sums, (users, products), scales[-1], strict=True):
-                total.addcmul_(rows, scale)
+            sums[0].addcmul_(users, scales[-1][0])
+            sums[1].addcmul_(products, scales[-1][1])
         ctx.adjacency, ctx.scales = adjacency, scales
         return sums
 
