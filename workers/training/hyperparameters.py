@@ -17,9 +17,9 @@ class Hyperparameters:
     number sets the depth. A purchase weighs 1 in the graph, a view without a purchase `view_edge`, and an
     edge is divided by its ends' sums of weights, each to the `degree_exponent`. `follow_weight`,
     `view_weight` and `sold_weight` (what the streamers sell whom a user follows) are those of the auxiliary
-    losses.
-    A product's bias begins with the logarithm of its buyers, and one more, times `popularity_start`.
-    With each step the averaged parameters, which the vectors are of, keep `average_decay` of themselves.
+    losses. A product's bias begins with the logarithm of its buyers, and one more, times
+    `popularity_start`. With each step the averaged parameters, which the vectors are of, keep
+    `average_decay` of themselves.
     `validation_share` of the purchases is held out, at `random` or the latest by `time`; patience counts
     validations.
     """

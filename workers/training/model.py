@@ -70,7 +70,7 @@ class _Propagation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         # Every process scores the products by its own share of the loss, so their gradient is a sum.
-        of_sums = gradients[0], processes.total(gradients[1].contiguous())
+        of_sums = gradients[0], processes.total(gradients[1])
         *inner_scales, scales = ctx.scales
         users, products = (gradient * scale for gradient, scale in zip(of_sums, scales, strict=True))
         for scales in reversed(inner_scales):
