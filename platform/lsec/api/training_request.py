@@ -119,7 +119,9 @@ class TrainingRequest(SubgraphScope):
         None, description="Why the release is to be published even if the gate rejects it; goes on record"
     )
     warm_start: bool = Field(
-        False, description="Let the default model start from the vectors of the release that is served"
+        False,
+        description="Let the default model start from the vectors of the release that is served, "
+        "and take about half the steps",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",

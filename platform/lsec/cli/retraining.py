@@ -30,7 +30,7 @@ def check(*, as_json: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> No
 @app.command(
     "set",
     epilog="Examples: lsec retraining set --enable --cron '0 3 * * *' · lsec retraining set --enable "
-    "--min-new-share 0.1 --max-drift 0.05 · lsec retraining set --request '{\"warm_start\": true}' · "
+    "--min-new-share 0.1 --max-drift 0.05 · lsec retraining set --request '{\"min_purchases\": 2}' · "
     "lsec retraining set --disable",
 )
 def set_policy(

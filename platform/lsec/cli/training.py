@@ -69,7 +69,7 @@ def train(
     publish: Annotated[bool, typer.Option(help="Serve the result when it is done.")] = True,
     override_gate: OverrideGate = None,
     warm_start: Annotated[
-        bool, typer.Option("--warm-start", help="Start from the vectors of the release that is served.")
+        bool, typer.Option("--warm-start", help="Start from the served vectors, in about half the steps.")
     ] = False,
     device: Annotated[
         str | None, typer.Option(metavar="auto|cpu|cuda", help="cuda: on a worker of the GPUs' queue.")

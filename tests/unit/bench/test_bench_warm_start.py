@@ -20,7 +20,7 @@ def test_the_figures_of_a_set_are_of_both_trainings_and_their_difference() -> No
     assert low < high  # the two are not one training
     assert figures["gain"] == pytest.approx(figures["warm_ndcg@10"] - figures["cold_ndcg@10"])
     assert figures["speedup"] == pytest.approx(figures["cold_s"] / figures["warm_s"])
-    assert figures["cold_steps"] == figures["warm_steps"] == 4
+    assert (figures["cold_steps"], figures["warm_steps"]) == (4, 3)
 
 
 def test_a_tenth_of_the_purchases_comes_later_and_users_with_none_before_are_new() -> None:

@@ -232,6 +232,7 @@ def test_a_warm_start_begins_where_the_champion_ended(tmp_path: Path) -> None:
         assert 0 < noise.norm(dim=1).max() < 2.5 * SMALL.initial_std
     trained = Trainer(data, SMALL, seed=0, device=torch.device("cpu"), warm_start=warm).train()
     assert trained.metrics["warm_start"] == {"release_id": "rel_1"}
+    assert [figures["step"] for figures in trained.metrics["validations"]] == [5, 6]
     assert not torch.equal(trained.vectors.users, train(data).vectors.users)
 
 
@@ -248,5 +249,6 @@ def test_a_training_that_cannot_start_warm_says_why(tmp_path: Path) -> None:
         warm = warm_start(path, hp)
         assert warm.start("select", data) is None
         assert reason in warm.report["reason"]
+        assert warm.with_fewer_steps(hp) == hp
     older = release(tmp_path, data, replace(train(data), selection={}), name="rel_2")
     assert "selection" in warm_start(older, SMALL).report["reason"]

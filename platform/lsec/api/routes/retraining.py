@@ -53,7 +53,7 @@ class PolicyIn(BaseModel):
                 "cron": "0 3 * * *",
                 "min_new_share": 0.1,
                 "max_drift": 0.05,
-                "request": {"min_purchases": 2, "warm_start": True},
+                "request": {"min_purchases": 2},
             }
         },
     )
