@@ -136,7 +136,8 @@ def train(
     data: Interactions, hyperparameters: Hyperparameters, *, seed: int, start: WarmStart | None = None
 ) -> Trained:
     """A training as the platform does it."""
-    return Trainer(data, hyperparameters, seed=seed, device=CPU, warm_start=start).train()
+    taken = hyperparameters if start is None else start.with_fewer_steps(hyperparameters)
+    return Trainer(data, taken, seed=seed, device=CPU, warm_start=start).train()
 
 
 def timed(

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,9 @@ def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> No
     emit(Progress("load", 0, f"reading the snapshot, training on {_described(device)}"))
     snapshot = folder / "snapshot"
     data = read_snapshot(snapshot)
+    warm = warm_start(job.champion, job.hyperparameters) if job.warm_start else None
+    if warm is not None:
+        job = replace(job, hyperparameters=warm.with_fewer_steps(job.hyperparameters))
     checkpoint = Checkpoint(
         folder / "checkpoint.pt",
         fingerprint=fingerprint(job, snapshot, device),
@@ -106,7 +110,7 @@ def _train(folder: Path, job: Job, device: torch.device, emit: OnProgress) -> No
         checkpoint=checkpoint,
         validation=_validation_by_time(snapshot, job),
         champion=job.champion,
-        warm_start=warm_start(job.champion, job.hyperparameters) if job.warm_start else None,
+        warm_start=warm,
     )
     trained = trainer.train()
     if not processes.is_first():

@@ -73,8 +73,7 @@ class Trainer:
 
     It selects on `validation`, by default a split of the data. Without a user who has purchases to hold out,
     it takes all steps and has no validation figures. What it selects is held against the `champion`, the
-    folder of the served release's artifact. With `warm_start`, both trainings start from that, and take fewer
-    steps.
+    folder of the served release's artifact. With `warm_start`, both trainings start from that.
     """
 
     def __init__(
@@ -92,9 +91,7 @@ class Trainer:
         warm_start: WarmStart | None = None,
     ) -> None:
         self._data = data
-        self._hyperparameters = (
-            warm_start.with_fewer_steps(hyperparameters) if warm_start is not None else hyperparameters
-        )
+        self._hyperparameters = hyperparameters
         self._model = model
         self._seed = seed
         self._device = device

@@ -57,7 +57,7 @@ class WarmStart:
         return {"release_id": self.champion.release_id}
 
     def with_fewer_steps(self, hyperparameters: AnyHyperparameters) -> AnyHyperparameters:
-        """The same; where it starts from a champion, with the share of the steps that it takes then."""
+        """The same; where it starts from a champion, with as many steps as it takes from there."""
         if self.champion is None:
             return hyperparameters
         return replace(hyperparameters, num_steps=math.ceil(STEPS_SHARE * hyperparameters.num_steps))

@@ -97,11 +97,14 @@ def test_a_run_is_held_against_the_champion_of_its_job_and_may_start_from_it(tmp
     (second / "job.json").write_text(json.dumps(job))
     code, lines = train(second)
     assert code == 0
-    metrics = open_artifact(second / "artifact", verify=True).manifest.metrics
+    manifest = open_artifact(second / "artifact", verify=True).manifest
+    metrics = manifest.metrics
     assert metrics == lines[-1]["metrics"]
     assert metrics["over_champion"]["release_id"] == "rel_1"
     assert metrics["over_champion"]["num_users"] == metrics["num_validation_users"]
     assert metrics["warm_start"] == {"release_id": "rel_1"}
+    asked = open_artifact(first / "artifact").manifest.hyperparameters
+    assert manifest.hyperparameters == asked | {"num_steps": 11}
     assert "Against the champion, rel_1" in (second / "artifact" / "README.md").read_text()
 
 
