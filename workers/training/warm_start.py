@@ -25,7 +25,7 @@ from workers.training.model_hyperparameters import AnyHyperparameters
 NORM = 0.1
 """Of an embedding that is taken over; a new one has the usual noise, and what its neighbours tell."""
 STEPS_SHARE = 8 / 15
-"""So many of the steps are enough from there: half the time on `ciao`, and as good (`docs/releases.md`)."""
+"""So many of the steps are enough from there; with all it is no better, and slower (`docs/releases.md`)."""
 
 
 @dataclass(frozen=True, slots=True)
