@@ -135,15 +135,21 @@ def record_of(release_id: str) -> ReleaseRecord:
 
 
 def crowd(lab: Lab, experiment_id: str, *, buys: tuple[int, int], dismisses: tuple[int, int]) -> None:
-    """2,000 more users with an impression; of each arm's one in so many buys, or dismisses."""
+    """2,000 more users with an impression, of each arm in turn; one in so many of an arm buys, or dismisses.
+
+    A crowd of whoever comes would split as the experiment's new id happens to split it.
+    """
     lab.began(experiment_id, NOON)
-    users = [f"crowd-{number}" for number in range(2_000)]
-    sees = [sees_challenger(experiment_id, user_id, 0.5) for user_id in users]
+    arms: tuple[list[str], list[str]] = ([], [])
+    for number in range(4_000):
+        user_id = f"crowd-{number}"
+        arms[sees_challenger(experiment_id, user_id, 0.5)].append(user_id)
+    users = [(place, arm, arms[arm][place]) for place in range(1_000) for arm in (0, 1)]
     lab.stack.driver.execute_query(
         CROWD,
-        users=users,
+        users=[user_id for _, _, user_id in users],
         since=NOON,
-        releases=[CHALLENGER if each else CHAMPION for each in sees],
-        bought=[number % buys[each] == 0 for number, each in enumerate(sees)],
-        dismissed=[number % dismisses[each] == 0 for number, each in enumerate(sees)],
+        releases=[(CHAMPION, CHALLENGER)[arm] for _, arm, _ in users],
+        bought=[place % buys[arm] == 0 for place, arm, _ in users],
+        dismissed=[place % dismisses[arm] == 0 for place, arm, _ in users],
     )

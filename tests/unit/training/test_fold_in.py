@@ -13,7 +13,9 @@ from lsec.core.fold_in import FoldIn
 from workers.training.losses import Task, softmax_loss
 
 RNG = np.random.default_rng(0)
-NUM_PRODUCTS, NUM_STREAMERS, DIMENSIONS = 30, 7, 5
+# Not 5: for rows of 5 single-precision numbers OpenBLAS 0.3.31 may raise the flag of an invalid number, of
+# which numpy warns, though there is none: its AVX-512 kernel adds up what lies beside them, too.
+NUM_PRODUCTS, NUM_STREAMERS, DIMENSIONS = 30, 7, 6
 NOTHING = np.empty(0, np.int64)
 
 
