@@ -8,12 +8,15 @@ import typer
 
 from lsec.core.errors import InvalidInput
 
+MODEL_PANEL = "Model"
+"""Of a command's help."""
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
         help="A hyperparameter, such as temperature=0.3 or layer_weights=0.5,1,1; may be repeated.",
+        rich_help_panel=MODEL_PANEL,
     ),
 ]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lsec.cli.hyperparameters import Set, parse_settings
+from lsec.cli.hyperparameters import MODEL_PANEL, Set, parse_settings
 from lsec.cli.options import DEFAULT_URL, Json, Key, Since, Until, Url, connect, in_utc
 from lsec.cli.output import err, out, percentage, print_error, print_json, print_mapping, print_table, shown
 from lsec.client import Client
@@ -21,13 +21,17 @@ Streamers = Annotated[
     list[str] | None, typer.Option(help="Only this streamer's part of the graph; may be repeated.")
 ]
 
+PUBLISHING_PANEL, INSTEAD_PANEL = "Publishing", "Instead of a new training"
 MODEL_HELP = (
     f"Which model. {DEFAULT_MODEL} is the platform's own. Those of the LSEC-GNN paper are there to compare "
     f"with: {', '.join(PAPER_MODELS)}. They score by a network of pairs, which serving cannot compute, so "
     "they need --no-publish; all but ncf can be published with --set predictor=inner_product."
 )
 PresetName = Annotated[
-    str | None, typer.Option("--preset", help="Hyperparameters that `lsec tune` kept on the server.")
+    str | None,
+    typer.Option(
+        "--preset", help="Hyperparameters that `lsec tune` kept on the server.", rich_help_panel=MODEL_PANEL
+    ),
 ]
 SnapshotToUse = Annotated[
     str | None,
@@ -38,6 +42,21 @@ OverrideGate = Annotated[
     typer.Option(
         metavar="REASON",
         help="Publish it even if the gate rejects it, and put on record why (3 to 500 signs).",
+        rich_help_panel=PUBLISHING_PANEL,
+    ),
+]
+WarmStart = Annotated[
+    bool,
+    typer.Option(
+        "--warm-start",
+        help="Start from the served vectors, in about half the steps.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|cpu|cuda", help="cuda: on a worker of the GPUs' queue.", rich_help_panel=MODEL_PANEL
     ),
 ]
 CURVE = ("step", "loss", "ndcg@10", "recall@10", "auc", "step_ms", "peak_mb", "peak_gpu_mb", "seconds")
@@ -62,23 +81,32 @@ def train(
     streamer: Streamers = None,
     min_purchases: Annotated[int, typer.Option(min=1, help="Only users with so many purchases.")] = 1,
     snapshot: SnapshotToUse = None,
-    model: Annotated[str | None, typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL)] = None,
+    model: Annotated[
+        str | None, typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL, rich_help_panel=MODEL_PANEL)
+    ] = None,
     settings: Set = None,
     preset: PresetName = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    publish: Annotated[bool, typer.Option(help="Serve the result when it is done.")] = True,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="On a CPU the same seed gives the same model.", rich_help_panel=MODEL_PANEL),
+    ] = 0,
+    publish: Annotated[
+        bool, typer.Option(help="Serve the result when it is done.", rich_help_panel=PUBLISHING_PANEL)
+    ] = True,
     override_gate: OverrideGate = None,
-    warm_start: Annotated[
-        bool, typer.Option("--warm-start", help="Start from the served vectors, in about half the steps.")
-    ] = False,
-    device: Annotated[
-        str | None, typer.Option(metavar="auto|cpu|cuda", help="cuda: on a worker of the GPUs' queue.")
-    ] = None,
+    warm_start: WarmStart = False,
+    device: Device = None,
     reason: Annotated[str | None, typer.Option(help="Why; it stands on the run.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until the end.")] = True,
-    follow: Annotated[str | None, typer.Option(metavar="ID", help="Show a running training instead.")] = None,
-    cancel: Annotated[str | None, typer.Option(metavar="ID", help="Stop a running training instead.")] = None,
-    logs: Annotated[str | None, typer.Option(metavar="ID", help="Print a training's log instead.")] = None,
+    follow: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show a running training.", rich_help_panel=INSTEAD_PANEL)
+    ] = None,
+    cancel: Annotated[
+        str | None, typer.Option(metavar="ID", help="Stop a running training.", rich_help_panel=INSTEAD_PANEL)
+    ] = None,
+    logs: Annotated[
+        str | None, typer.Option(metavar="ID", help="Print a training's log.", rich_help_panel=INSTEAD_PANEL)
+    ] = None,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = "",

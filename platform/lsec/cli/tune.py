@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lsec.cli.hyperparameters import Set, parse_settings
+from lsec.cli.hyperparameters import MODEL_PANEL, Set, parse_settings
 from lsec.cli.options import Json, extra
 from lsec.cli.output import err, out, print_json, print_mapping, shown
 from lsec.core.errors import LsecError
@@ -25,7 +25,11 @@ Data = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(help="Vary only this hyperparameter; may be repeated.", show_default="all it can"),
+    typer.Option(
+        help="Vary only this hyperparameter; may be repeated.",
+        show_default="all it can",
+        rich_help_panel=MODEL_PANEL,
+    ),
 ]
 StudyName = Annotated[str | None, typer.Option(help="Which search to go on with.", show_default="DATA-MODEL")]
 
@@ -45,10 +49,10 @@ def tune(
     trials: Annotated[int, typer.Option(min=1, help="Stop at so many trials, earlier ones too.")] = 30,
     minutes: Annotated[float, typer.Option(min=0, help="Stop after so many minutes.")] = 30.0,
     save_as: Annotated[str | None, typer.Option(help="Keep the best as the preset of this name.")] = None,
-    model: Annotated[str, typer.Option(help="Which model.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help="Which model.", rich_help_panel=MODEL_PANEL)] = DEFAULT_MODEL,
     search: Only = None,
     settings: Set = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search, and of a trial's first training.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Mean of so many trainings a trial.")] = 1,
     study: StudyName = None,
     as_json: Json = False,
