@@ -247,13 +247,15 @@ def test_progress_sends_each_change_and_ends_with_the_final_state(
     wait_until(lambda: len(seen) == 1)
     claimed = ledger.claim_training(engine, training_id)
     assert claimed is not None
+    wait_until(lambda: len(seen) == 2)
     ledger.renew(engine, claimed, percent=40.0)
-    wait_until(lambda: len(seen) == 2 and seen[-1][2] == 40.0)
+    wait_until(lambda: len(seen) == 3)
     ledger.end_training(engine, claimed, TrainingStatus.SUCCEEDED, percent=100.0)
     watcher.join(timeout=10)
     engine.dispose()
     assert seen == [
         ("progress", "queued", 0.0),
+        ("progress", "running", 0.0),
         ("progress", "running", 40.0),
         ("progress", "succeeded", 100.0),
         ("done", "succeeded", 100.0),

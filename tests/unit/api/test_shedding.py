@@ -31,7 +31,10 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 def asked(app: ASGIApp, *, seconds: float, per_second: float) -> Latencies:
     """What became of requests to a server of the app."""
     # The load takes a connection that is closed while it waits its turn for a fault.
-    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_keep_alive=60)
+    # Not uvloop: it accepts one connection a turn, so that many which come at once wait outside of the app.
+    config = uvicorn.Config(
+        app, port=0, log_level="warning", lifespan="off", timeout_keep_alive=60, loop="asyncio"
+    )
     with running(uvicorn.Server(config)) as url:
         port = int(url.rpartition(":")[2])
         return open_loop(port, REQUESTS, seconds=seconds, per_second=per_second, connections=CONNECTIONS)
