@@ -31,6 +31,8 @@ from tests.integration.test_api_keys import with_keys
 
 START_TIMEOUT_S = 90.0
 NUM_ASKED = 40
+STATEMENT_S = 30.0
+"""A statement holds its turn for longer than two others wait for theirs."""
 """Connections after which each of two processes has had some, but for one in 10^12."""
 
 
@@ -58,7 +60,9 @@ class Api:
 @contextmanager
 def processes(settings: Settings, folder: Path) -> Iterator[Api]:
     """The API in two processes that both answer."""
-    settings = settings.model_copy(update={"api_port": free_port(), "api_processes": 2})
+    settings = settings.model_copy(
+        update={"api_port": free_port(), "api_processes": 2, "cypher_timeout_s": STATEMENT_S}
+    )
     log = folder / "api.log"
     variables = environment(settings) | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)}
     with log.open("wb") as output:
