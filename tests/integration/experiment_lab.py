@@ -144,12 +144,12 @@ def crowd(lab: Lab, experiment_id: str, *, buys: tuple[int, int], dismisses: tup
     for number in range(4_000):
         user_id = f"crowd-{number}"
         arms[sees_challenger(experiment_id, user_id, 0.5)].append(user_id)
-    users = [(place, arm, arms[arm][place]) for place in range(1_000) for arm in (0, 1)]
+    places = [(place, arm) for place in range(1_000) for arm in (0, 1)]
     lab.stack.driver.execute_query(
         CROWD,
-        users=[user_id for _, _, user_id in users],
+        users=[arms[arm][place] for place, arm in places],
         since=NOON,
-        releases=[(CHAMPION, CHALLENGER)[arm] for _, arm, _ in users],
-        bought=[place % buys[arm] == 0 for place, arm, _ in users],
-        dismissed=[place % dismisses[arm] == 0 for place, arm, _ in users],
+        releases=[(CHAMPION, CHALLENGER)[arm] for _, arm in places],
+        bought=[place % buys[arm] == 0 for place, arm in places],
+        dismissed=[place % dismisses[arm] == 0 for place, arm in places],
     )

@@ -51,6 +51,10 @@ def test_each_user_is_answered_from_the_release_of_their_arm_until_the_experimen
     assert (experiment["status"], experiment["is_shown"]) == ("running", True)
     sees = {user_id: sees_challenger(experiment["id"], user_id, SHARE) for user_id in USERS}
     assert set(sees.values()) == {False, True}
+    # Of a hundred, an id drawn anew has 15 to 45 all but once in a thousand times.
+    assert (
+        150 <= sum(sees_challenger(experiment["id"], f"u{number}", SHARE) for number in range(1_000)) <= 450
+    )
     some = next(user_id for user_id in USERS if sees[user_id])
     wait_until(lambda: lab.serves(some, CHALLENGER))
     expected = {user_id: CHALLENGER if sees[user_id] else CHAMPION for user_id in USERS}

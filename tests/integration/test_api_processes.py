@@ -30,9 +30,9 @@ from tests.integration.conftest import bearer
 from tests.integration.test_api_keys import with_keys
 
 START_TIMEOUT_S = 90.0
-NUM_ASKED = 40
 STATEMENT_S = 30.0
 """A statement holds its turn for longer than two others wait for theirs."""
+NUM_ASKED = 40
 """Connections after which each of two processes has had some, but for one in 10^12."""
 
 

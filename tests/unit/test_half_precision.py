@@ -38,17 +38,21 @@ def test_single_precision_stays_as_it_is() -> None:
     assert to_single(singles) is singles
 
 
-# Not of rows of 5, for which OpenBLAS may raise the flag of an invalid number though there is none.
-SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9).filter(lambda shape: shape[1] != 5)
-
-
-@given(rows=npst.arrays(np.float16, SHAPES, elements=finite_halves), data=st.data())
+@given(
+    rows=npst.arrays(
+        np.float16, npst.array_shapes(min_dims=2, max_dims=2, min_side=0), elements=finite_halves
+    ),
+    data=st.data(),
+)
 def test_inner_products_are_those_of_the_numbers(rows: np.ndarray, data: st.DataObject) -> None:
     vector = data.draw(npst.arrays(np.float32, rows.shape[1], elements=small_singles))
     expected = rows.astype(np.float64) @ vector.astype(np.float64)
     # What a sum may lose depends on its greatest part, and half of it is 2^-24 of that, for each part.
     allowed = np.abs(rows.astype(np.float64)) @ np.abs(vector.astype(np.float64)) * len(vector) * 2.0**-23
-    assert (np.abs(inner_products(rows, vector) - expected) <= allowed + 1e-37).all()
+    # Of rows of 5 OpenBLAS may raise the flag of an invalid number without one, which would fail below.
+    with np.errstate(invalid="ignore"):
+        products = inner_products(rows, vector)
+    assert (np.abs(products - expected) <= allowed + 1e-37).all()
 
 
 def test_blocks_join_without_a_seam() -> None:

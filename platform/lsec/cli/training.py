@@ -27,6 +27,12 @@ MODEL_HELP = (
     f"with: {', '.join(PAPER_MODELS)}. They score by a network of pairs, which serving cannot compute, so "
     "they need --no-publish; all but ncf can be published with --set predictor=inner_product."
 )
+Model = Annotated[
+    str | None, typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL, rich_help_panel=MODEL_PANEL)
+]
+Seed = Annotated[
+    int, typer.Option(min=0, help="On a CPU the same seed gives the same model.", rich_help_panel=MODEL_PANEL)
+]
 PresetName = Annotated[
     str | None,
     typer.Option(
@@ -36,6 +42,9 @@ PresetName = Annotated[
 SnapshotToUse = Annotated[
     str | None,
     typer.Option("--snapshot", metavar="ID", help="Train on this snapshot instead of a new one."),
+]
+Publish = Annotated[
+    bool, typer.Option(help="Serve the result when it is done.", rich_help_panel=PUBLISHING_PANEL)
 ]
 OverrideGate = Annotated[
     str | None,
@@ -73,6 +82,11 @@ def register(app: typer.Typer) -> None:
     )(train)
 
 
+def _instead(help_text: str) -> Any:
+    """An option that takes a training that is there."""
+    return typer.Option(metavar="ID", help=help_text, rich_help_panel=INSTEAD_PANEL)
+
+
 def train(
     *,
     since: Since = None,
@@ -81,32 +95,19 @@ def train(
     streamer: Streamers = None,
     min_purchases: Annotated[int, typer.Option(min=1, help="Only users with so many purchases.")] = 1,
     snapshot: SnapshotToUse = None,
-    model: Annotated[
-        str | None, typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL, rich_help_panel=MODEL_PANEL)
-    ] = None,
+    model: Model = None,
     settings: Set = None,
     preset: PresetName = None,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, help="On a CPU the same seed gives the same model.", rich_help_panel=MODEL_PANEL),
-    ] = 0,
-    publish: Annotated[
-        bool, typer.Option(help="Serve the result when it is done.", rich_help_panel=PUBLISHING_PANEL)
-    ] = True,
+    seed: Seed = 0,
+    publish: Publish = True,
     override_gate: OverrideGate = None,
     warm_start: WarmStart = False,
     device: Device = None,
     reason: Annotated[str | None, typer.Option(help="Why; it stands on the run.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until the end.")] = True,
-    follow: Annotated[
-        str | None, typer.Option(metavar="ID", help="Show a running training.", rich_help_panel=INSTEAD_PANEL)
-    ] = None,
-    cancel: Annotated[
-        str | None, typer.Option(metavar="ID", help="Stop a running training.", rich_help_panel=INSTEAD_PANEL)
-    ] = None,
-    logs: Annotated[
-        str | None, typer.Option(metavar="ID", help="Print a training's log.", rich_help_panel=INSTEAD_PANEL)
-    ] = None,
+    follow: Annotated[str | None, _instead("Show a running training.")] = None,
+    cancel: Annotated[str | None, _instead("Stop a running training.")] = None,
+    logs: Annotated[str | None, _instead("Print a training's log.")] = None,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
